@@ -41,7 +41,7 @@ lab: $(REPLICATE) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=nbs
 
 bench: $(REPLICATE) ## run the benchmarks
-	@set -e; for f in benchmarks/bench_*.py; do echo "== $$f"; $(BIN)/python "$$f"; done
+	@set -e; for f in $(wildcard benchmarks/bench_*.py); do echo "== $$f"; $(BIN)/python "$$f"; done
 
 # --- for the developer -------------------------------------------------------------------------------------------------
 
@@ -63,7 +63,7 @@ notebooks: $(DEV) ## execute the notebooks in place and clean them: [NB=nbs/03_k
 	@$(BIN)/python tools/execute_notebooks.py $(NB)
 
 docs: $(DEV) ## check the pages, and render them to _docs/ where Quarto is installed
-	@$(BIN)/python tools/check_docs.py --render _docs
+	@$(BIN)/python tools/check_docs.py --render
 
 clean: ## remove build products and caches (keeps .venv and results)
 	@rm -rf build dist *.egg-info _docs _proc .quarto .pytest_cache .ruff_cache .hypothesis

@@ -4,11 +4,8 @@ usage: python benchmarks/bench_crosses.py
 
 Uses the wheat data where they can be had, otherwise a simulated set of the same size (599 x 1,279).
 """
-import statistics
-import time
-import tracemalloc
-
 import numpy as np
+from measure import machine, peak_bytes, seconds
 
 from gp_literate.crosses import cross_table, linked_progeny_sd
 from gp_literate.simulation import uniform_map
@@ -25,27 +22,8 @@ def markers():
     return np.random.default_rng(1).choice(np.array([-1, 1], np.int8), (599, 1279)), "simulated"
 
 
-def seconds(task, repeats=7):
-    "Median time of a call, after one that warms up."
-    task()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        task()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def peak_bytes(task):
-    "Largest memory held during a call beyond what was held before."
-    tracemalloc.start()
-    task()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
-
-
 def main():
+    print(machine())
     G, source = markers()
     n, p = G.shape
     u = np.random.default_rng(2).normal(0, 0.01, p)

@@ -15,103 +15,114 @@ from scipy.special import ndtri
 from .kernels import check_markers, cross_product, marker_blocks
 from .simulation import haldane, ril_recombination
 
-# %% ../nbs/06_crosses.ipynb #804f2b5b
+# %% ../nbs/06_crosses.ipynb #4f8b3aa5
 def selection_intensity(
-    fraction, # selected fraction, a number or array, each in (0, 1)
-): # i in standard deviations, the shape of fraction
+    fraction,  # selected fraction, a number or array, each in (0, 1)
+):  # i in standard deviations, the shape of fraction
     "Mean of the best fraction of a standard normal (Falconer and Mackay 1996). ValueError outside (0, 1)."
     alpha = np.asarray(fraction, dtype=float)
     if not ((alpha > 0) & (alpha < 1)).all():
         raise ValueError(f"fraction must lie strictly between 0 and 1 (0.2 keeps the best 20 %): got {fraction}")
     z = -ndtri(alpha)
-    return np.exp(-z ** 2 / 2) / np.sqrt(2 * np.pi) / alpha
+    return np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) / alpha
 
-# %% ../nbs/06_crosses.ipynb #e72bf58f
+# %% ../nbs/06_crosses.ipynb #958f2c40
 def superior_progeny_value(
-    mean, # mean of the progeny
-    sd, # standard deviation of the progeny
-    fraction: float = 0.2, # selected fraction, in (0, 1)
-): # mean of the selected progeny, the shape of mean and sd
+    mean,  # mean of the progeny
+    sd,  # standard deviation of the progeny
+    fraction: float = 0.2,  # selected fraction, in (0, 1)
+):  # mean of the selected progeny, the shape of mean and sd
     "Superior progeny value mean + i sd (Zhong and Jannink 2007). ValueError for a fraction outside (0, 1)."
     return mean + selection_intensity(fraction) * sd
 
-# %% ../nbs/06_crosses.ipynb #3949ac20
+# %% ../nbs/06_crosses.ipynb #86a413fa
 def _check_codes(
-    G, # (n, p) markers of the lines
-) -> np.ndarray: # (n, p) int8
+    G,  # (n, p) markers of the lines
+) -> np.ndarray:  # (n, p) int8
     "Codes as int8; ValueError for NaN, codes other than -1, 0, 1, codes that look like 0/1, or fewer than 2 lines."
     G = check_markers(G, "G")
-    if len(G) < 2: raise ValueError(f"G must hold at least 2 lines to cross: got {len(G)}")
+    if len(G) < 2:
+        raise ValueError(f"G must hold at least 2 lines to cross: got {len(G)}")
     low, high = G.min(), G.max()
     if low < -1 or high > 1 or (G.dtype.kind == "f" and (G != np.rint(G)).any()):
-        raise ValueError(f"G must be coded -1/0/1 (-1/1 for inbred lines): got values from {low} to {high}; "
-                         "subtract 1 from 0/1/2 dosages, round imputed calls")
+        raise ValueError(
+            f"G must be coded -1/0/1 (-1/1 for inbred lines): got values from {low} to {high}; "
+            "subtract 1 from 0/1/2 dosages, round imputed calls"
+        )
     if low == 0 and high == 1:
         raise ValueError("G holds only 0 and 1, never -1: recode presence/absence calls as 2 * G - 1")
     return G.astype(np.int8, copy=False)
 
-# %% ../nbs/06_crosses.ipynb #47189ec7
+# %% ../nbs/06_crosses.ipynb #9b2324c9
 def _check_effects(
-    effects, # (p,) marker effects, array or Series
-    G, # (n, p) markers; the ids of a DataFrame are matched with those of a Series
-) -> np.ndarray: # (p,) float64 in the order of the markers
+    effects,  # (p,) marker effects, array or Series
+    G,  # (n, p) markers; the ids of a DataFrame are matched with those of a Series
+) -> np.ndarray:  # (p,) float64 in the order of the markers
     "Effects in the order of G's markers; ValueError when ids or lengths do not match, or for values not finite."
     if isinstance(effects, pd.Series) and isinstance(G, pd.DataFrame):
         for what, ids in (("effects", effects.index), ("G", G.columns)):
-            if not ids.is_unique: raise ValueError(f"{what} has duplicate marker ids: {ids[ids.duplicated()][0]!r}")
+            if not ids.is_unique:
+                raise ValueError(f"{what} has duplicate marker ids: {ids[ids.duplicated()][0]!r}")
         odd = effects.index.symmetric_difference(G.columns)
         if len(odd):
-            raise ValueError(f"effects and G must have the same marker ids: {len(odd)} are in one only, first "
-                             f"{odd[0]!r}; select the shared markers in both")
+            raise ValueError(
+                f"effects and G must have the same marker ids: {len(odd)} are in one only, first "
+                f"{odd[0]!r}; select the shared markers in both"
+            )
         effects = effects.reindex(G.columns)
     u, p = np.asarray(effects, dtype=float), np.shape(G)[1]
-    if u.shape != (p,): raise ValueError(f"effects must have one value for each of {p} markers: got shape {u.shape}")
-    if not np.isfinite(u).all(): raise ValueError(f"effects must be finite: {(~np.isfinite(u)).sum()} are not")
+    if u.shape != (p,):
+        raise ValueError(f"effects must have one value for each of {p} markers: got shape {u.shape}")
+    if not np.isfinite(u).all():
+        raise ValueError(f"effects must be finite: {(~np.isfinite(u)).sum()} are not")
     return u
 
-# %% ../nbs/06_crosses.ipynb #8469c37a
+# %% ../nbs/06_crosses.ipynb #a33ff769
 def gebv(
-    G, # (n, p) markers coded -1/0/1, array or DataFrame
-    effects, # (p,) marker effects; a Series is aligned to G's columns
-) -> np.ndarray: # (n,)
+    G,  # (n, p) markers coded -1/0/1, array or DataFrame
+    effects,  # (p,) marker effects; a Series is aligned to G's columns
+) -> np.ndarray:  # (n,)
     "Genomic-estimated breeding values G u, no intercept added; a block of markers at a time."
     G, u = _check_codes(G), _check_effects(effects, G)
     return sum(G[:, s].astype(float) @ u[s] for s in marker_blocks(G.shape[1], 256))
 
+
 def progeny_mean(
-    G, # (n, p) markers coded -1/0/1, array or DataFrame
-    effects, # (p,) marker effects; a Series is aligned to G's columns
-) -> np.ndarray: # (n, n) mean of every cross, parents' GEBVs on the diagonal
+    G,  # (n, p) markers coded -1/0/1, array or DataFrame
+    effects,  # (p,) marker effects; a Series is aligned to G's columns
+) -> np.ndarray:  # (n, n) mean of every cross, parents' GEBVs on the diagonal
     "Mean GEBV of the progeny of every cross: the average of the parents, no intercept added (Endelman 2011)."
     g = gebv(G, effects)
     return (g[:, None] + g) / 2
 
-# %% ../nbs/06_crosses.ipynb #ca1631ea
+# %% ../nbs/06_crosses.ipynb #45c3274c
 def kinship_ibs(
-    G, # (n, p) markers coded -1/0/1, array or DataFrame
-) -> np.ndarray: # (n, n) in [0, 1]
+    G,  # (n, p) markers coded -1/0/1, array or DataFrame
+) -> np.ndarray:  # (n, n) in [0, 1]
     "Fraction of alleles shared by every pair of lines (identity by state), by exact matrix products."
     G = _check_codes(G)
     shared, heterozygous = cross_product(G), G == 0
-    if heterozygous.any(): shared += cross_product(heterozygous)
+    if heterozygous.any():
+        shared += cross_product(heterozygous)
     return 0.5 + shared / (2 * G.shape[1])
 
-# %% ../nbs/06_crosses.ipynb #5c8c56bc
+# %% ../nbs/06_crosses.ipynb #3712dbc5
 def _integer_weights(
-    u, # (p,) effects
-) -> tuple[np.ndarray, float]: # (p,) float64 holding integers, and the scale: u**2 = weights / scale
+    u,  # (p,) effects
+) -> tuple[np.ndarray, float]:  # (p,) float64 holding integers, and the scale: u**2 = weights / scale
     "Squared effects as integers with a sum near 2**50, so that sums of them are exact in float64."
     peak = np.abs(u).max()
-    if peak == 0: return np.zeros(len(u)), 1.0
+    if peak == 0:
+        return np.zeros(len(u)), 1.0
     squares = np.square(u / peak)
     scale = 2.0 ** (50 - np.ceil(np.log2(squares.sum())))
     return np.rint(squares * scale), scale / peak / peak
 
-# %% ../nbs/06_crosses.ipynb #a5521d0f
+# %% ../nbs/06_crosses.ipynb #8efc94fe
 def progeny_variance(
-    G, # (n, p) markers coded -1/0/1, array or DataFrame
-    effects, # (p,) marker effects; a Series is aligned to G's columns
-) -> np.ndarray: # (n, n) variance of every cross, never negative; 0 for identical inbred parents
+    G,  # (n, p) markers coded -1/0/1, array or DataFrame
+    effects,  # (p,) marker effects; a Series is aligned to G's columns
+) -> np.ndarray:  # (n, n) variance of every cross, never negative; 0 for identical inbred parents
     "Variance of GEBV among inbred progeny of every cross, markers unlinked (Endelman 2011), without rounding error."
     G, (w, scale) = _check_codes(G), _integer_weights(_check_effects(effects, G))
     C, q = np.zeros((len(G), len(G))), np.zeros(len(G))
@@ -125,39 +136,43 @@ def progeny_variance(
     C += q
     return np.subtract(4 * w.sum(), C, out=C) / (4 * scale)
 
+
 def progeny_sd(
-    G, # (n, p) markers coded -1/0/1, array or DataFrame
-    effects, # (p,) marker effects; a Series is aligned to G's columns
-) -> np.ndarray: # (n, n)
+    G,  # (n, p) markers coded -1/0/1, array or DataFrame
+    effects,  # (p,) marker effects; a Series is aligned to G's columns
+) -> np.ndarray:  # (n, n)
     "Standard deviation of GEBV among inbred progeny of every cross, markers unlinked (Endelman 2011)."
     return np.sqrt(progeny_variance(G, effects))
 
-# %% ../nbs/06_crosses.ipynb #21280af0
+# %% ../nbs/06_crosses.ipynb #e7533dd1
 def _line_ids(
-    G, # (n, p) markers
-    ids, # (n,) ids of the lines, or None
-) -> pd.Index: # (n,)
+    G,  # (n, p) markers
+    ids,  # (n,) ids of the lines, or None
+) -> pd.Index:  # (n,)
     "Given ids, a DataFrame's index, or 0 to n - 1; ValueError for duplicates or a wrong number."
     n = np.shape(G)[0]
     ids = pd.Index(ids if ids is not None else G.index if isinstance(G, pd.DataFrame) else range(n))
-    if len(ids) != n: raise ValueError(f"ids must name the {n} lines of G: got {len(ids)}")
-    if not ids.is_unique: raise ValueError(f"ids must be unique: {ids[ids.duplicated()][0]!r} occurs more than once")
+    if len(ids) != n:
+        raise ValueError(f"ids must name the {n} lines of G: got {len(ids)}")
+    if not ids.is_unique:
+        raise ValueError(f"ids must be unique: {ids[ids.duplicated()][0]!r} occurs more than once")
     return ids
 
-# %% ../nbs/06_crosses.ipynb #758e7f9e
+# %% ../nbs/06_crosses.ipynb #a52025aa
 def cross_table(
-    G, # (n, p) markers coded -1/0/1, array or DataFrame (line ids x marker ids)
-    effects, # (p,) marker effects; a Series is aligned to G's columns
-    fractions=(0.2, 0.01), # selected fractions of the superior progeny values, each in (0, 1)
-    ids=None, # (n,) ids of the lines; default G's index, or 0 to n - 1
-    sd=None, # (n, n) standard deviations to use, such as linked_progeny_sd; default progeny_sd
-) -> pd.DataFrame: # n(n - 1)/2 rows: parent_1, parent_2, rank_1, rank_2, kinship, mean, sd, spv_20, spv_1
+    G,  # (n, p) markers coded -1/0/1, array or DataFrame (line ids x marker ids)
+    effects,  # (p,) marker effects; a Series is aligned to G's columns
+    fractions=(0.2, 0.01),  # selected fractions of the superior progeny values, each in (0, 1)
+    ids=None,  # (n,) ids of the lines; default G's index, or 0 to n - 1
+    sd=None,  # (n, n) standard deviations to use, such as linked_progeny_sd; default progeny_sd
+) -> pd.DataFrame:  # n(n - 1)/2 rows: parent_1, parent_2, rank_1, rank_2, kinship, mean, sd, spv_20, spv_1
     "All crosses between n lines, the best first superior progeny value on top (Endelman 2011, Table 1)."
     ids, fractions = _line_ids(G, ids), np.atleast_1d(fractions)
     selection_intensity(fractions)
     codes, u = _check_codes(G), _check_effects(effects, G)
     sd = progeny_sd(codes, u) if sd is None else np.asarray(sd)
-    if sd.shape != (len(ids),) * 2: raise ValueError(f"sd must be ({len(ids)}, {len(ids)}): got {sd.shape}")
+    if sd.shape != (len(ids),) * 2:
+        raise ValueError(f"sd must be ({len(ids)}, {len(ids)}): got {sd.shape}")
     g = gebv(codes, u)
     order = np.argsort(-g, kind="stable")
     first, second = np.triu_indices(len(g), 1)
@@ -165,19 +180,26 @@ def cross_table(
     mean, s = (g[i] + g[j]) / 2, sd[i, j]
     spv = {f"spv_{100 * a:g}": superior_progeny_value(mean, s, a) for a in fractions}
     best = np.argsort(-next(iter(spv.values())), kind="stable")
-    columns = {"rank_1": first + 1, "rank_2": second + 1, "kinship": kinship_ibs(codes)[i, j],
-               "mean": mean, "sd": s} | spv
-    return pd.DataFrame({"parent_1": ids.take(i[best]), "parent_2": ids.take(j[best])}
-                        | {name: column[best] for name, column in columns.items()})
+    columns = {
+        "rank_1": first + 1,
+        "rank_2": second + 1,
+        "kinship": kinship_ibs(codes)[i, j],
+        "mean": mean,
+        "sd": s,
+    } | spv
+    return pd.DataFrame(
+        {"parent_1": ids.take(i[best]), "parent_2": ids.take(j[best])}
+        | {name: column[best] for name, column in columns.items()}
+    )
 
-# %% ../nbs/06_crosses.ipynb #4854a3b2
+# %% ../nbs/06_crosses.ipynb #87ae41fa
 def plot_crosses(
-    table, # DataFrame of cross_table
-    ax=None, # matplotlib axes; a new figure when None
-    fraction: float = 0.2, # crosses are judged by the superior progeny value at this fraction
-    n_best: int = 9, # best crosses to mark
-    n_labels: int = 3, # marked crosses to label with their parents' ranks
-): # the axes
+    table,  # DataFrame of cross_table
+    ax=None,  # matplotlib axes; a new figure when None
+    fraction: float = 0.2,  # crosses are judged by the superior progeny value at this fraction
+    n_best: int = 9,  # best crosses to mark
+    n_labels: int = 3,  # marked crosses to label with their parents' ranks
+):  # the axes
     "Mean against SD of all crosses, the best ones marked, with their line of equal superior progeny value."
     ax = ax or plt.subplots(figsize=(6, 4.4), layout="constrained")[1]
     i = selection_intensity(fraction)
@@ -186,9 +208,16 @@ def plot_crosses(
     ax.plot(best["mean"], best["sd"], "o", ms=4, color="C3", label=f"best {n_best} at {100 * fraction:g} % selected")
     for k in range(min(n_labels, len(best))):
         row = best.iloc[k]
-        ax.annotate(f"{row['rank_1']:.0f}×{row['rank_2']:.0f}", (row["mean"], row["sd"]), color="C3",
-                    xytext=(14, 14 - 14 * k), textcoords="offset points", fontsize=8, va="center",
-                    arrowprops={"arrowstyle": "-", "color": "C3", "lw": 0.5})
+        ax.annotate(
+            f"{row['rank_1']:.0f}×{row['rank_2']:.0f}",
+            (row["mean"], row["sd"]),
+            color="C3",
+            xytext=(14, 14 - 14 * k),
+            textcoords="offset points",
+            fontsize=8,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "C3", "lw": 0.5},
+        )
     (left, right), ylim = ax.get_xlim(), ax.get_ylim()
     x = np.array([left, right + 0.08 * (right - left)])
     ax.plot(x, (best["spv"].iloc[0] - x) / i, "C3--", lw=0.8, label=f"superior progeny value {best['spv'].iloc[0]:.2f}")
@@ -196,28 +225,31 @@ def plot_crosses(
     ax.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
     return ax
 
-# %% ../nbs/06_crosses.ipynb #ace4d5a8
+# %% ../nbs/06_crosses.ipynb #fadd9a50
 def _linkage(
-    position, # (a,) cM
-    other, # (b,) cM, same chromosome
-    lines, # "ril" or "dh"
-) -> np.ndarray: # (a, b) 1 - 2R
+    position,  # (a,) cM
+    other,  # (b,) cM, same chromosome
+    lines,  # "ril" or "dh"
+) -> np.ndarray:  # (a, b) 1 - 2R
     "Correlation of loci among inbred progeny of an F1."
     r = haldane(np.abs(np.subtract.outer(position, other)))
     return 1 - 2 * (ril_recombination(r) if lines == "ril" else r)
 
-# %% ../nbs/06_crosses.ipynb #424ee11e
+# %% ../nbs/06_crosses.ipynb #05eb7a70
 def linked_progeny_sd(
-    G, # (n, p) markers coded -1/1, array or DataFrame
-    effects, # (p,) marker effects; a Series is aligned to G's columns
-    gmap, # GeneticMap of the p markers
-    lines: str = "ril", # "ril" (selfing) or "dh" (doubled haploids)
-) -> np.ndarray: # (n, n)
+    G,  # (n, p) markers coded -1/1, array or DataFrame
+    effects,  # (p,) marker effects; a Series is aligned to G's columns
+    gmap,  # GeneticMap of the p markers
+    lines: str = "ril",  # "ril" (selfing) or "dh" (doubled haploids)
+) -> np.ndarray:  # (n, n)
     "SD of GEBV among inbred progeny of every cross with linked markers. ValueError for heterozygous parents."
     codes, u = _check_codes(G), _check_effects(effects, G)
-    if lines not in ("ril", "dh"): raise ValueError(f"lines must be 'ril' or 'dh': got {lines!r}")
-    if gmap.n_loci != len(u): raise ValueError(f"gmap must place the {len(u)} markers of G: it has {gmap.n_loci} loci")
-    if (codes == 0).any(): raise ValueError("G must be inbred (-1/1) here: the phase of a heterozygote is unknown")
+    if lines not in ("ril", "dh"):
+        raise ValueError(f"lines must be 'ril' or 'dh': got {lines!r}")
+    if gmap.n_loci != len(u):
+        raise ValueError(f"gmap must place the {len(u)} markers of G: it has {gmap.n_loci} loci")
+    if (codes == 0).any():
+        raise ValueError("G must be inbred (-1/1) here: the phase of a heterozygote is unknown")
     S = np.zeros((len(codes),) * 2)
     for start, end in zip(gmap.bounds[:-1], gmap.bounds[1:], strict=True):
         A = codes[:, start:end] * u[start:end]

@@ -4,32 +4,76 @@
 
 # %% auto #0
 __all__ = ['REGISTRY', 'DATASETS', 'dataset_hashes', 'data_dir', 'DataUnavailableError', 'fetch_file', 'read_rdata',
-           'fetch_wheat', 'principal_components', 'plot_structure', 'plot_traits']
+           'fetch_wheat', 'pair_numbers', 'unpacked', 'split_calls', 'read_gpdata', 'pair_dosages', 'fetch_mice',
+           'counted_first', 'fetch_maize', 'fetch_pine', 'fetch_rice']
 
-# %% ../nbs/01_datasets.ipynb #49783a6e
+# %% ../nbs/01_datasets.ipynb #0339e632
+import bz2
 import os
+import re
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pooch
-from matplotlib import pyplot as plt
 
-from .genotypes import Population, population_from_array, unique_ids
+from .genotype_letters import order_alleles, read_hapmap, read_letters, refuse
+from .genotype_tables import read_table
+from .genotypes import CALLS, Population, describe, population_from_array, unique_ids
+from .quality_control import filter_monomorphic, genotype_counts, minor_copies
 
-# %% ../nbs/01_datasets.ipynb #e14560d8
-_BGLR = "https://raw.githubusercontent.com/cran/BGLR/0b9951a1560a6055503acf525b9650e89105f3e1/data/"
+# %% ../nbs/01_datasets.ipynb #50209a36
+_FOLDERS = [line.split() for line in """
+    bglr/ cran/BGLR/0b9951a1560a6055503acf525b9650e89105f3e1/data/
+    synbreeddata/ cran/synbreedData/c0715272a2a0e1cdc7a23410f5d2b9aaaced1134/data/
+    gapit/ jiabowang/GAPIT/68c18fd23da7f8b1623b0896787f11ac1ee2fec3/Documents/
+    asrdata/ asrtools/asrdata/e752386c7ebbb2b6567b8d808dfb066120c483aa/data/
+    jyanglab/ jyanglab/jyanglab.github.io/8f8ece075b08a560ca023365eecfba21abd69d93/img/data/
+    rice/RiceDiversity.44K Pavan2027/Rice-Blast-Detection/3bc61f2d71d88feeb807099a5bd87d42affea29c/data/
+    rice/sativas413 rladiestunis/R4Bioinfo-series-workshop-Introduction-to-GWAS/d83cc64f993f8a86485d30f715381b3c613e3d69/
+    rice/RiceDiversity_44K Aria-Dolatabadian/GWAS-Analysis-Demonstration-In-R/156f28185d0208bd2e33d5be84f30e5f9d261468/
+""".strip().splitlines()]  # names that begin so come from this repository, commit and folder
 
-REGISTRY = {  # file: (sha256, address)
-    "bglr/wheat.RData": ("8710523389007dd8b7c88a5deb74ee16aea0bae158496bc11f0626fb43b5ea21", _BGLR + "wheat.RData"),
-}
+# %% ../nbs/01_datasets.ipynb #765f1b67
+_HASHES = [line.split() for line in """
+bglr/wheat.RData 8710523389007dd8b7c88a5deb74ee16aea0bae158496bc11f0626fb43b5ea21
+bglr/mice.RData 5aec95f7736460cbc98f90fbf02dc12693786d24353bea054768c0da8ae9e3a5
+synbreeddata/mice.RData 0606272827c03aeb351afa49ca4574a9ecba2d873feddcec693d182bdb39d1d5
+gapit/mdp_numeric.txt 55f294919d7d460af6e60c3d9ae934decbec2e82a8fa44d32254c63bf1194dd5
+gapit/mdp_traits.txt 644ead8d53f237d2576e30cf686c434c04cb3687c3379fb7468074a16d2b8ebd
+gapit/mdp_genotype_test.hmp.txt 871f756621f97cf0a7d6d98969c9b261785458ca401de7f74bf601444c03476a
+gapit/mdp_SNP_information.txt c64d2971650b964c396ab3561cdb576b337570c83cb70d734d15f4e7488adcb9
+asrdata/geno_pine926.rda c4dabbf86d7563cbd279a912054f0c5e5cb2296e351707d7adbe1c3925b1d361
+asrdata/pheno_pine.rda 8beaec54416db092b4448e55f963c0a99a51aefc8296b1f3e3ac6ea370d382b7
+asrdata/ped_pine.rda 0cad31543e0fbaa9264df8c7b315306e0d3150c9f403570dd8ac25ac56255935
+jyanglab/DATA_nassau_age6_CWAC.csv 7def33612add61ba407ce65cda4713fc6d9eeafb28b2d0d25bbdbf45df86ff90
+jyanglab/DATA_rootnum_age10_rootnum.csv 9a1c8d121939e980201bae807a620e8c0772a93ea9478274081b55593b0e7d2a
+rice/RiceDiversity.44K.MSU6.Genotypes.csv.gz e3e9abf72c2c46d703d7d9ab8ad3918678c35133e02a9f20ad31d503b4264a22
+rice/sativas413.map 07196ef9c2cc5532ff4f2c26f8ce3f6edfe01b6f678a0f809246699dc67a8496
+rice/sativas413.fam 1a06875d024f917ded9e4936996959f37145a77c784150f501cc227af9c13968
+rice/RiceDiversity_44K_Phenotypes_34traits_PLINK.txt 00d6f0dfc714ea402ceb9053154309df4f3d7c06171b5ee186e0d2a25d1e4834
+""".strip().splitlines()]
+
+# %% ../nbs/01_datasets.ipynb #d9a0d26e
+def _address(file):
+    "Where a file can be downloaded."
+    folder = next(folder for prefix, folder in _FOLDERS if file.startswith(prefix))
+    return f"https://raw.githubusercontent.com/{folder}{file.split('/')[-1]}"
+
+
+REGISTRY = {file: (sha256, _address(file)) for file, sha256 in _HASHES}  # file: (sha256, address)
 
 DATASETS = {  # data set: its files
     "wheat": ("bglr/wheat.RData",),
+    "mice": ("synbreeddata/mice.RData",),
+    "mice_bglr": ("bglr/mice.RData",),
+    "maize": tuple(file for file in REGISTRY if file.startswith("gapit/")),
+    "pine": tuple(file for file in REGISTRY if file.startswith(("asrdata/", "jyanglab/"))),
+    "rice": tuple(file for file in REGISTRY if file.startswith("rice/")),
 }
 
-# %% ../nbs/01_datasets.ipynb #3c8d5ee4
+# %% ../nbs/01_datasets.ipynb #8e7e9fc7
 def dataset_hashes(
     name,  # data set, such as "wheat"
 ) -> dict:  # file -> sha256
@@ -38,7 +82,7 @@ def dataset_hashes(
         raise KeyError(f"no data set {name!r}; there are {sorted(DATASETS)}")
     return {file: REGISTRY[file][0] for file in DATASETS[name]}
 
-# %% ../nbs/01_datasets.ipynb #ecced6d3
+# %% ../nbs/01_datasets.ipynb #7a36ed92
 def data_dir(
     data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
 ) -> tuple[Path | None, Path]:  # the mirror (None when there is none), the cache
@@ -49,7 +93,7 @@ def data_dir(
         raise FileNotFoundError(f"{named} names {mirror}, which is not a directory: correct it or leave it unset")
     return mirror and Path(mirror), Path(pooch.os_cache("gp_literate"))
 
-# %% ../nbs/01_datasets.ipynb #c7e685bb
+# %% ../nbs/01_datasets.ipynb #c17415ee
 def _check_hash(
     path,  # file to check
     sha256,  # what it should hash to
@@ -62,7 +106,7 @@ def _check_hash(
             f"{Path(path).stat().st_size:,} bytes): it was cut off or altered. Remove it and fetch it again"
         )
 
-# %% ../nbs/01_datasets.ipynb #e7791d3c
+# %% ../nbs/01_datasets.ipynb #f1e79b13
 class DataUnavailableError(OSError):
     "A data file is neither in a mirror, nor in the cache, nor to be had from the network."
 
@@ -72,18 +116,20 @@ def _download(
     cache,  # directory to keep it in
 ) -> Path:  # the file in the cache
     "Download to the cache (pooch verifies before it keeps); DataUnavailableError without a network."
+    from requests import RequestException  # pooch's network errors; a full disk, say, speaks for itself
+
     sha256, url = REGISTRY[file]
     try:
         return Path(pooch.retrieve(url, f"sha256:{sha256}", fname=file.replace("/", "-"), path=cache, progressbar=True))
-    except OSError as error:
+    except RequestException as error:
         raise DataUnavailableError(
             f"{file} could not be downloaded from {url} ({type(error).__name__}). Without a network, get the file "
             f"elsewhere and name its directory: GP_LITERATE_DATA=/my/data with /my/data/{file} in it"
         ) from error
     except ValueError as error:
-        raise ValueError(f"the download of {file} from {url} was cut off or altered, and was not kept: {error}") from error
+        raise ValueError(f"the download of {file} from {url} was cut off or altered, and not kept: {error}") from error
 
-# %% ../nbs/01_datasets.ipynb #ae200897
+# %% ../nbs/01_datasets.ipynb #c16b4530
 def fetch_file(
     file,  # name in REGISTRY, such as "bglr/wheat.RData"
     data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
@@ -101,7 +147,7 @@ def fetch_file(
         return cached
     return _download(file, cache)
 
-# %% ../nbs/01_datasets.ipynb #fae89b3d
+# %% ../nbs/01_datasets.ipynb #0287e19d
 def read_rdata(
     path,  # an .RData or .rda file
 ) -> dict:  # object name -> array or table
@@ -112,17 +158,25 @@ def read_rdata(
         warnings.filterwarnings("ignore", message="Unknown encoding")  # the names in these files are plain ASCII
         return rdata.read_rda(path)
 
-# %% ../nbs/01_datasets.ipynb #4a3be7f8
+# %% ../nbs/01_datasets.ipynb #697dd803
+def _with_pedigree(pop, relationship):
+    "The population with a labelled relationship matrix, in the order of its samples."
+    order = pd.Index(relationship.coords["dim_0"].to_numpy().astype(str)).get_indexer(pop.sample_id)
+    return Population(pop.ds.assign(
+        stat_pedigree_relationship=(("samples_0", "samples_1"), relationship.to_numpy()[np.ix_(order, order)])
+    ))
+
+
 _WHEAT_SOURCE = (
-    "599 CIMMYT wheat lines, 1,279 DArT markers: Crossa et al. 2010, Genetics 186:713, doi 10.1534/genetics.110.118521; "
-    "distributed with BGLR 1.1.4 (GPL-3): Pérez & de los Campos 2014, Genetics 198:483, doi 10.1534/genetics.114.164442"
+    "599 CIMMYT wheat lines × 1,279 DArT markers: Crossa et al. 2010, Genetics 186:713, doi 10.1534/genetics.110.118521"
+    "; in BGLR 1.1.4 (GPL-3): Pérez & de los Campos 2014, Genetics 198:483, doi 10.1534/genetics.114.164442"
 )
 
 
 def fetch_wheat(
     data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
 ) -> Population:  # 599 lines × 1,279 markers ("0/1"), traits env1..env4, covariate fold (1..10)
-    "Wheat yields in four environments (Crossa et al. 2010); the pedigree relationship is in `ds.stat_pedigree_relationship`."
+    "Wheat yields in four environments (Crossa et al. 2010); pedigree relationship in `ds.stat_pedigree_relationship`."
     objects = read_rdata(fetch_file("bglr/wheat.RData", data_home))
     yields, markers, pedigree = objects["wheat.Y"], objects["wheat.X"], objects["wheat.A"]
     lines = unique_ids(yields.coords["dim_0"].to_numpy(), 599, "sample")
@@ -132,52 +186,315 @@ def fetch_wheat(
         phenotypes=traits, covariates=pd.DataFrame({"fold": objects["wheat.sets"]}, lines),
         source=_WHEAT_SOURCE, files=dataset_hashes("wheat"),
     )
-    order = pd.Index(pedigree.coords["dim_0"].to_numpy().astype(str)).get_indexer(lines)
-    pop.ds["stat_pedigree_relationship"] = ("samples_0", "samples_1"), pedigree.to_numpy()[np.ix_(order, order)]
-    return pop
+    return _with_pedigree(pop, pedigree)
 
-# %% ../nbs/01_datasets.ipynb #2b53d83d
-def principal_components(
-    pop,  # Population without missing calls
-    n_components=2,  # how many
-) -> pd.DataFrame:  # (n, n_components) scores; attrs["share"]: their share of the variance
-    "Scores of the samples on the leading principal components of the centred markers."
-    G = pop.markers().to_numpy().astype(np.float32)
-    left, singular, _ = np.linalg.svd(G - G.mean(axis=0), full_matrices=False)
-    names = [f"PC{i + 1}" for i in range(n_components)]
-    scores = pd.DataFrame(left[:, :n_components] * singular[:n_components], pd.Index(pop.sample_id), names)
-    scores.attrs["share"] = (singular[:n_components] ** 2 / (singular**2).sum()).tolist()
-    return scores
+# %% ../nbs/01_datasets.ipynb #36db3c12
+_CALL, _MISSING = bytes.fromhex("00040009 00000003"), bytes.fromhex("00000009 ffffffff")
 
-# %% ../nbs/01_datasets.ipynb #fa117e5d
-def plot_structure(
-    pop,  # Population
-    colour,  # (n,) values to colour the samples by
-    label="",  # what they are
-    ax=None,  # matplotlib axes to draw on
-):  # the axes
-    "Samples on the first two principal components of their markers."
-    ax = ax or plt.subplots(figsize=(6, 4))[1]
-    scores = principal_components(pop)
-    dots = ax.scatter(scores.PC1, scores.PC2, c=colour, s=12, cmap="viridis")
-    names = [f"principal component {i + 1} ({s:.0%} of the variance)" for i, s in enumerate(scores.attrs["share"])]
-    ax.set(xlabel=names[0], ylabel=names[1])
-    ax.figure.colorbar(dots, ax=ax, label=label)
-    return ax
+# %% ../nbs/01_datasets.ipynb #bb13ee0b
+_PAIRS = [a + b for a in "ACGT" for b in "ACGT"]  # number 1 is AA, number 16 is TT
+_LETTER = np.full(256, 16, np.uint8)
+_LETTER[list(b"ACGT")] = range(4)
 
-# %% ../nbs/01_datasets.ipynb #dcbde9c3
-def plot_traits(
-    pop,  # Population
-):  # seaborn's PairGrid
-    "Distributions of the traits and their pairwise scatter, with the correlation in the upper half."
-    import seaborn as sns
 
-    grid = sns.PairGrid(pop.phenotypes, height=1.7, diag_sharey=False)
-    grid.map_diag(sns.histplot, color="tab:green")
-    grid.map_lower(sns.scatterplot, s=6, color="tab:green", alpha=0.6)
+def _cut_missing(bytes_):
+    "Calls of 11 bytes as rows, the bytes that are no whole call, and the places of the missing calls among all calls."
+    missing = np.flatnonzero(bytes_ == 0xFF)[::4] - 4
+    left = np.ones(len(bytes_), bool)
+    left[(missing[:, None] + np.arange(8)).ravel()] = False
+    calls = bytes_[left]
+    whole = len(calls) // 11 * 11
+    return calls[:whole].reshape(-1, 11), calls[whole:], (missing - 8 * np.arange(len(missing))) // 11
 
-    def correlation(x, y, **kwargs):
-        plt.gca().text(0.5, 0.5, f"{x.corr(y):.2f}", transform=plt.gca().transAxes, ha="center", va="center", fontsize=14)
+# %% ../nbs/01_datasets.ipynb #a63cd623
+def pair_numbers(
+    strings,  # bytes: whole calls, one after the other
+) -> np.ndarray:  # (m,) uint8: 1 to 16 for AA, AC, ..., TT; 0 missing
+    "Numbers of R's strings `A/A`, `A/G`, ...; ValueError when they are something else."
+    calls, odd, missing = _cut_missing(np.frombuffer(strings, np.uint8))
+    first, second = _LETTER[calls[:, 8]], _LETTER[calls[:, 10]]
+    header = (calls[:, :8] == np.frombuffer(_CALL, np.uint8)).all() and (calls[:, 9] == ord("/")).all()
+    if len(odd) or not header or (first > 3).any() or (second > 3).any():
+        raise ValueError("there is something else than calls such as A/G among the strings")
+    return np.insert(4 * first + second + 1, missing, 0)
 
-    grid.map_upper(correlation)
-    return grid
+# %% ../nbs/01_datasets.ipynb #0f2bf283
+def unpacked(
+    path,  # .bz2 file
+    size=2**23,  # bytes to a piece
+):  # yields pieces of bytes
+    "The content of a bz2 file, piece by piece; ValueError when it is cut off, damaged or no bz2 file."
+    unpack, done = bz2.BZ2Decompressor(), 0
+    with open(path, "rb") as file:
+        while not unpack.eof:
+            packed = file.read(2**18) if unpack.needs_input else b""
+            if unpack.needs_input and not packed:
+                refuse(path, f"after {done:,} bytes of its content", "the file is cut off", "Get it again")
+            try:
+                piece = unpack.decompress(packed, size)
+            except OSError as error:
+                refuse(path, f"after {done:,} bytes of its content", f"this is no whole bz2 file ({error})", "Get it again")
+            done += len(piece)
+            if piece:
+                yield piece
+
+# %% ../nbs/01_datasets.ipynb #4128c90b
+_VECTOR = re.compile(rb"\x00\x00\x02\x10(.{4})(?=\x00\x04\x00\x09\x00\x00\x00\x03[ACGT]/[ACGT]|\x00\x00\x00\x09\xff{4})", re.DOTALL)
+_ATTRIBUTES = bytes.fromhex("00000402")
+
+
+def split_calls(
+    pieces,  # iterator of bytes
+    path,  # the file, for the message
+) -> tuple[bytes, np.ndarray]:  # the content without the calls, (m,) uint8 numbers of the calls
+    "Take the calls out of R's stream and leave an empty vector in their place; ValueError for another layout."
+    start, parts = next(pieces), []
+    if not (found := _VECTOR.search(start)):
+        refuse(path, "at its beginning", "there is no matrix of calls such as A/G", "Is it synbreedData's mice.RData?")
+    rest, size = start[found.end() :], int.from_bytes(found[1])
+    while (end := rest.find(_ATTRIBUTES)) < 0:
+        cut = max(rest.rfind(_CALL), rest.rfind(_MISSING))
+        parts.append(pair_numbers(rest[: max(cut, 0)]))
+        if not (more := next(pieces, b"")):
+            refuse(path, "at its end", "the matrix of calls is cut off", "Get it again")
+        rest = rest[max(cut, 0) :] + more
+    numbers = np.concatenate([*parts, pair_numbers(rest[:end])])
+    if len(numbers) != size:
+        refuse(path, "in the matrix of calls", f"{len(numbers):,} calls where {size:,} are announced", "Get it again")
+    empty = bytes.fromhex("0000020d 00000000")  # integers, none of them, with attributes
+    return start[: found.start()] + empty + rest[end:] + b"".join(pieces), numbers
+
+# %% ../nbs/01_datasets.ipynb #3588de6d
+def read_gpdata(
+    path,  # .RData file (bz2) with one object of class gpData whose genotypes are letters
+) -> dict:  # covar, pheno, map: tables; geno: (p, n) uint8 pair numbers; samples, markers: ids
+    "The parts of synbreed's gpData, genotypes by streaming; ValueError for a cut-off file or another layout."
+    import rdata
+
+    rest, numbers = split_calls(unpacked(path), path)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Missing constructor")  # class GenMap is a data.frame
+            data, convert = rdata.parser.parse_data(rest).object.value[0], rdata.conversion.SimpleConverter().convert
+            parts = dict(zip(convert(data.attributes)["names"], data.value, strict=True))
+            out, attributes = {k: convert(parts[k]) for k in ("covar", "pheno", "map")}, convert(parts["geno"].attributes)
+    except (IndexError, KeyError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        refuse(path, "beside the calls", f"this is no whole gpData object ({type(error).__name__}: {error})", "Get it again")
+    n, p = attributes["dim"]
+    if n * p != len(numbers):
+        refuse(path, "in the matrix of calls", f"{len(numbers):,} calls for {n:,} × {p:,}", "Get it again")
+    samples, markers = attributes["dimnames"]
+    return out | {"geno": numbers.reshape(p, n), "samples": samples, "markers": markers}
+
+# %% ../nbs/01_datasets.ipynb #2c923b5a
+_CONTENT = np.array([[pair.count(a) for a in "ACGT"] for pair in ["", *_PAIRS]], np.int8)  # (17, 4) copies of A, C, G, T
+
+
+def pair_dosages(
+    numbers,  # (p, n) uint8 pair numbers
+    variant_id,  # (p,) ids, for messages
+) -> tuple[np.ndarray, list]:  # (p, n) int8 dosages, -1 missing; (p, 2) alleles, the counted (rarer) one second
+    "Copies of the rarer allele; ValueError for a marker with more than two alleles."
+    dosage, alleles = np.empty(numbers.shape, np.int8), []
+    for k, row in enumerate(numbers):
+        copies = np.bincount(row, minlength=17) @ _CONTENT
+        seen = {a: int(c) for a, c in zip("ACGT", copies, strict=True) if c}
+        if len(seen) > 2:
+            raise ValueError(f"marker {variant_id[k]} has more than two alleles: {seen}")
+        alleles.append(order_alleles(seen, "minor", variant_id[k]))
+        counted = _CONTENT[:, "ACGT".index(alleles[-1][1])].copy() if alleles[-1][1] else np.zeros(17, np.int8)
+        counted[0] = -1
+        dosage[k] = counted[row]
+    return dosage, alleles
+
+# %% ../nbs/01_datasets.ipynb #183dab58
+_MICE_SOURCE = (
+    "heterogeneous stock mice: Valdar et al. 2006, Nat Genet 38:879, doi 10.1038/ng1840; Solberg et al. 2006, Mamm Genome "
+    "17:129; Shifman et al. 2006, PLoS Biol 4:e395"
+)
+
+# %% ../nbs/01_datasets.ipynb #564243ae
+def _mice_synbreed(data_home):
+    "1,940 animals × 12,545 SNPs, from letters."
+    path = fetch_file("synbreeddata/mice.RData", data_home)
+    parts = read_gpdata(path)
+    dosage, allele = pair_dosages(parts["geno"], parts["markers"])
+    place, covar = parts["map"].loc[parts["markers"]], parts["covar"].set_index(parts["covar"]["id"].astype(str))
+    traits = parts["pheno"].to_pandas() if parts["pheno"].ndim == 2 else parts["pheno"][:, :, 0].to_pandas()
+    names = {"sex": "sex", "birthMonth": "birth_month", "birthYear": "birth_year", "CoatColour": "coat_colour",
+             "CageDensity": "cage_density", "Litter": "litter"}
+    pop = Population(describe(
+        *dosage.shape[::-1], sample_id=parts["samples"], variant_id=parts["markers"], allele=allele,
+        contig=place["chr"], position=place["pos"].to_numpy(float), position_unit="cM",
+        phenotypes=traits.loc[parts["samples"]], covariates=_plain(covar.loc[parts["samples"], list(names)].rename(columns=names)),
+        source=f"{_MICE_SOURCE}; in synbreedData 1.5 (GPL-2)", files=dataset_hashes("mice"),
+    ).assign(call_dosage=(CALLS, dosage)))
+    left = len(covar) - len(pop)
+    return pop.noted("read from synbreeddata/mice.RData, counted allele: minor").noted(
+        f"{left} of {len(covar):,} animals have records but no genotypes, and were left out")
+
+# %% ../nbs/01_datasets.ipynb #d1251640
+def _plain(
+    table,  # DataFrame of any column types
+) -> pd.DataFrame:  # text (None where missing), int64, or float64 with NaN
+    "Columns as NumPy knows them."
+    def column(values):
+        if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
+            return values.astype(object).where(values.notna(), np.nan).to_numpy(object)
+        return values.astype("float64" if values.isna().any() or values.dtype.kind == "f" else "int64").to_numpy()
+
+    return pd.DataFrame({name: column(table[name]) for name in table}, index=table.index)
+
+# %% ../nbs/01_datasets.ipynb #e71f0139
+def _mice_bglr(data_home):
+    "1,814 animals × 10,346 SNPs, imputed, from BGLR."
+    objects = read_rdata(fetch_file("bglr/mice.RData", data_home))
+    X, place, table = objects["mice.X"], objects["mice.map"], objects["mice.pheno"]
+    table = table.set_index(table["SUBJECT.NAME"].astype(str)).drop(columns="SUBJECT.NAME")
+    traits = [c for c in table if c.startswith(("Obesity.", "Biochem.")) and ".Date." not in c and c != "Biochem.Age"]
+    counted = place["snp_id"].str.split("_").str[-1].to_numpy(str)
+    pairs = place["alleles"].str.split(";").to_list()
+    pop = population_from_array(
+        X.to_numpy(), sample_id=X.coords["dim_0"].to_numpy(), variant_id=X.coords["dim_1"].to_numpy(),
+        contig=place["chr"], position=place["mbp"].to_numpy(float), position_unit="cM",
+        allele=[[a if b == c else b, c] for (a, b), c in zip(pairs, counted, strict=True)],
+        phenotypes=table[traits].astype(float), covariates=_plain(table.drop(columns=traits)),
+        source=f"{_MICE_SOURCE}; in BGLR 1.1.4 (GPL-3)", files=dataset_hashes("mice_bglr"),
+    )
+    return _with_pedigree(pop, objects["mice.A"]).noted(
+        "read from bglr/mice.RData: missing calls were imputed by the source; its column `mbp` holds cM")
+
+# %% ../nbs/01_datasets.ipynb #216245f1
+def fetch_mice(
+    source="synbreed",  # "synbreed": 1,940 × 12,545 with missing calls; "bglr": 1,814 × 10,346, imputed
+    data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
+) -> Population:  # traits weight (g), growth.slope (g/day), or BGLR's 21; map in cM
+    "Heterogeneous stock mice (Valdar et al. 2006); 587 animals without genotypes are left out. ValueError for an unknown source."
+    if source not in ("synbreed", "bglr"):
+        raise ValueError(f"source={source!r} is not known: give 'synbreed' or 'bglr'")
+    return _mice_synbreed(data_home) if source == "synbreed" else _mice_bglr(data_home)
+
+# %% ../nbs/01_datasets.ipynb #c5c5756c
+def counted_first(
+    numbers,  # (n, p) dosages
+    letters,  # (n, p) copies of the second allele, -1 missing
+) -> np.ndarray:  # (p,) True where `numbers` counts the first allele
+    "Which of two alleles was counted: the one that makes fewer calls differ."
+    called = letters >= 0
+    return ((numbers != letters) & called).sum(axis=0) > ((numbers != 2 - letters) & called).sum(axis=0)
+
+# %% ../nbs/01_datasets.ipynb #ce72537a
+def _maize_genotypes(genotypes, data_home):
+    "281 lines × 3,093 SNPs with map and alleles, from numbers or from letters."
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*outside their alleles column")  # said in the history
+        letters = read_hapmap(fetch_file("gapit/mdp_genotype_test.hmp.txt", data_home), outside="calls")
+    if genotypes == "hapmap":
+        return letters
+    numbers = read_table(fetch_file("gapit/mdp_numeric.txt", data_home))
+    place = pd.read_csv(fetch_file("gapit/mdp_SNP_information.txt", data_home), sep="\t", index_col="SNP")
+    place = place.loc[numbers.variant_id]
+    letters = letters.sel(samples=numbers.sample_id, variants=numbers.variant_id)  # by name
+    first = counted_first(numbers.dosage, letters.dosage)
+    allele = letters.ds.variant_allele.to_numpy()
+    pop = population_from_array(
+        numbers.dosage, sample_id=numbers.sample_id, variant_id=numbers.variant_id, contig=place["Chromosome"],
+        position=place["Position"].to_numpy(), allele=np.where(first[:, None], allele[:, ::-1], allele),
+    )
+    return pop.noted(f"read from gapit/mdp_numeric.txt; counts HapMap's second allele, for {first.sum()} SNPs the first")
+
+# %% ../nbs/01_datasets.ipynb #7a2ebe48
+_MAIZE_SOURCE = (
+    "maize 282 panel: Flint-Garcia et al. 2005, Plant J 44:1054; traits: Yu et al. 2006, Nat Genet 38:203; in GAPIT "
+    "(GPL >= 2): Wang & Zhang 2021, Genomics Proteomics Bioinformatics 19:629"
+)
+
+# %% ../nbs/01_datasets.ipynb #d19b2cfb
+def _join_traits(pop, traits):
+    "The lines that have genotypes and traits, by name; the history says which were left out."
+    both, ds = pop.sample_id[np.isin(pop.sample_id, traits.index)], pop.ds
+    bare = ", ".join(sorted(set(pop.sample_id) - set(both)))
+    left = f"left out: {bare} (no traits) and {len(traits) - len(both)} lines with traits and no genotypes"
+    kept = pop.sel(samples=both)
+    described = describe(
+        *kept.dosage.shape, sample_id=both, variant_id=pop.variant_id, phenotypes=traits.loc[both], allele=ds.variant_allele,
+        contig=ds.contig_id.to_numpy()[ds.variant_contig], position=ds.variant_position, source=_MAIZE_SOURCE,
+        files=dataset_hashes("maize"), history=[*ds.attrs["history"], left],
+    )
+    return Population(described.assign(call_dosage=kept.ds.call_dosage))
+
+# %% ../nbs/01_datasets.ipynb #e1a19254
+def fetch_maize(
+    markers="all",  # "all": 3,093 SNPs; "polymorphic": those at which both alleles occur, 2,953 in the numeric file
+    genotypes="numeric",  # "numeric": missing calls hidden as 1 or 0; "hapmap": from letters, with missing calls
+    data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
+) -> Population:  # 279 lines; traits EarHT (ear height), dpoll (days to pollination), EarDia (ear diameter)
+    "Maize diversity panel (Flint-Garcia et al. 2005), lines with genotypes and traits; ValueError for an unknown argument."
+    for name, value, known in (("markers", markers, ("all", "polymorphic")), ("genotypes", genotypes, ("numeric", "hapmap"))):
+        if value not in known:
+            raise ValueError(f"{name}={value!r} is not known: give {known[0]!r} or {known[1]!r}")
+    traits = pd.read_csv(fetch_file("gapit/mdp_traits.txt", data_home), sep="\t", index_col="Taxa")
+    pop = _join_traits(_maize_genotypes(genotypes, data_home), traits)
+    return pop if markers == "all" else filter_monomorphic(pop).population
+
+# %% ../nbs/01_datasets.ipynb #9e354ff0
+_PINE_SOURCE = (
+    "loblolly pine: Resende et al. 2012, Genetics 190:1503, doi 10.1534/genetics.111.137026; genotypes, pedigree and DBH in "
+    "asrdata (MIT), CWAC and rootnum in jyanglab/jyanglab.github.io (no data licence stated)"
+)
+
+# %% ../nbs/01_datasets.ipynb #ff4131b4
+def _pine_breeding_values(data_home):
+    "(926 trees) breeding values, their standard errors and deregressed values of CWAC and rootnum."
+    tables = []
+    for trait, file in {"CWAC": "DATA_nassau_age6_CWAC", "rootnum": "DATA_rootnum_age10_rootnum"}.items():
+        table = pd.read_csv(fetch_file(f"jyanglab/{file}.csv", data_home), index_col="Genotype")
+        tables.append(table.set_axis([f"{trait}_BV", f"{trait}_BV_se", f"{trait}_deregressed"], axis=1))
+    return pd.concat([table.set_axis(table.index.astype(str)) for table in tables], axis=1)
+
+# %% ../nbs/01_datasets.ipynb #1aebaf6c
+def fetch_pine(
+    data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
+) -> Population:  # 926 trees × 4,853 SNPs; traits DBH, CWAC_deregressed, CWAC_BV, rootnum_deregressed, rootnum_BV
+    "Loblolly pine (Resende et al. 2012), every tree and SNP of the files; mother, father and family are covariates."
+    objects = {}
+    for name in ("geno_pine926", "pheno_pine", "ped_pine"):
+        objects |= read_rdata(fetch_file(f"asrdata/{name}.rda", data_home))
+    calls = objects["geno.pine926"]
+    trees = calls.coords["dim_0"].to_numpy().astype(str)
+    values, diameter = _pine_breeding_values(data_home), objects["pheno.pine"]
+    values["DBH"] = diameter.set_index(diameter["Genotype"].astype(str))["DBH_Adj"]
+    pedigree = objects["ped.pine"].astype(str).set_index("Indiv").loc[trees].rename(columns=str.lower)
+    pedigree["family"] = pedigree["mother"] + " × " + pedigree["father"]
+    traits = ["DBH", "CWAC_deregressed", "CWAC_BV", "rootnum_deregressed", "rootnum_BV"]
+    errors = values.drop(columns=traits)
+    return population_from_array(
+        calls.to_numpy(), missing=-9, sample_id=trees, variant_id=calls.coords["dim_1"].to_numpy(),
+        phenotypes=values[traits], covariates=_plain(pedigree.join(errors)), source=_PINE_SOURCE,
+        files=dataset_hashes("pine"),
+    ).noted("the other 1,108 individuals of the pedigree are parents and ancestors without genotypes, and were left out")
+
+# %% ../nbs/01_datasets.ipynb #ad2fd4e5
+_RICE_SOURCE = (
+    "rice 44K diversity panel: Zhao et al. 2011, Nat Commun 2:467, doi 10.1038/ncomms1467; Rice Diversity project, public "
+    "copies on GitHub (no data licence stated)"
+)
+
+# %% ../nbs/01_datasets.ipynb #fc62d3e3
+def fetch_rice(
+    data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
+) -> Population:  # 413 accessions × 36,901 SNPs, minor allele counted, map in bp; 36 traits; covariates hybrid_id, nsftv_id
+    "Rice diversity panel (Zhao et al. 2011), every accession, SNP and trait of the files."
+    kin = pd.read_csv(fetch_file("rice/sativas413.fam", data_home), sep=r"\s+", header=None, dtype=str)
+    place = pd.read_csv(fetch_file("rice/sativas413.map", data_home), sep=r"\s+", header=None, dtype={0: str, 1: str})
+    traits = pd.read_csv(fetch_file("rice/RiceDiversity_44K_Phenotypes_34traits_PLINK.txt", data_home), sep="\t")
+    traits = traits.rename(columns=str.strip).set_index("NSFTV_" + traits["NSFTVID"].astype(str))
+    covariates = pd.DataFrame({"hybrid_id": kin[0].to_numpy(object), "nsftv_id": kin[1].to_numpy(object)}, "NSFTV_" + kin[1])
+    pop = read_letters(
+        fetch_file("rice/RiceDiversity.44K.MSU6.Genotypes.csv.gz", data_home), variant_id=place[1],
+        phenotypes=traits.drop(columns=["HybID", "NSFTVID"]), covariates=covariates, source=_RICE_SOURCE,
+        files=dataset_hashes("rice"),
+    )
+    if not np.array_equal(pop.ds.variant_position, place[3]):
+        raise ValueError("rice: rows of the genotypes and of sativas413.map have different positions; fetch both again")
+    return pop.noted("SNP ids by row of sativas413.map: fd6 and id6009695 are exchanged in the table of letters")

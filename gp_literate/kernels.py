@@ -11,7 +11,7 @@ __all__ = ['DISTANCE_KERNELS', 'check_markers', 'marker_blocks', 'cross_product'
 import numpy as np
 from matplotlib import pyplot as plt
 
-# %% ../nbs/03_kernels.ipynb #148572a5
+# %% ../nbs/03_kernels.ipynb #93cda9dc
 def check_markers(
     X,  # (n, p) markers: array, DataFrame or DataArray
     name="X",  # how to call it in messages
@@ -28,12 +28,12 @@ def check_markers(
         if bad.any():
             i, j = np.argwhere(bad)[0]
             raise ValueError(
-                f"{name} contains {'infinity' if np.isinf(X[i, j]) else 'NaN'}: {bad.sum():,} of {X.size:,} calls, the first "
-                f"at line {i}, marker {j}. Impute missing calls first, for instance with sklearn.impute.SimpleImputer"
+                f"{name} contains {'infinity' if np.isinf(X[i, j]) else 'NaN'}: {bad.sum():,} of {X.size:,} calls, "
+                f"the first at line {i}, marker {j}. Impute missing calls first (gp_literate.imputation.MarkerImputer)"
             )
     return X
 
-# %% ../nbs/03_kernels.ipynb #16d03e9b
+# %% ../nbs/03_kernels.ipynb #33b8356b
 def marker_blocks(
     p,  # number of markers
     block=4096,  # markers in a block; at most 2**22, so that float32 sums of codes -2..2 stay exact
@@ -51,14 +51,14 @@ def _as_float(
         return X.astype(np.float32)
     return X.astype(np.float64) if center is None else X - center
 
-# %% ../nbs/03_kernels.ipynb #444bab0b
+# %% ../nbs/03_kernels.ipynb #05556e96
 def cross_product(
     X,  # (n, p) markers
     Y=None,  # (m, p) markers, or None for X itself
     center=None,  # (p,) subtracted from every row of both, such as the marker means
 ) -> np.ndarray:  # (n, m) inner products of the lines
     "Inner products between lines, a block of markers at a time; exact for int8 codes, no float copy of the genotypes."
-    same, Y = Y is None, X if Y is None else Y
+    same, X, Y = Y is None, np.asarray(X), np.asarray(X if Y is None else Y)
     if X.shape[1] != Y.shape[1]:
         raise ValueError(f"both must have the same markers: {X.shape[1]} and {Y.shape[1]}")
     K, a, b = np.zeros((len(X), len(Y))), np.zeros(len(X)), np.zeros(len(Y))
@@ -72,14 +72,14 @@ def cross_product(
             a, b, after = a + A @ c, b + B @ c, after + c @ c
     return K - a[:, None] - b + after
 
-# %% ../nbs/03_kernels.ipynb #7455d6e0
+# %% ../nbs/03_kernels.ipynb #92e75c1a
 def rr_kernel(
     G,  # (n, p) markers, -1/0/1 or -1/1
 ) -> np.ndarray:  # (n, n)
     "Realised relationship kernel GG' (Endelman 2011, Eq. 3); ValueError for NaN."
     return cross_product(check_markers(G, "G"))
 
-# %% ../nbs/03_kernels.ipynb #f10724ac
+# %% ../nbs/03_kernels.ipynb #b1a1ab13
 def marker_frequency(
     G,  # (n, p) markers coded -1/0/1, NaN missing
 ) -> tuple[np.ndarray, np.ndarray]:  # (p,) frequency of the +1 allele, (p,) share of missing calls
@@ -92,7 +92,7 @@ def marker_frequency(
         frequency[s] = np.divide(total / 2 + called / 2, called, out=np.full(len(called), np.nan), where=called > 0)
     return frequency, absent
 
-# %% ../nbs/03_kernels.ipynb #c54cb052
+# %% ../nbs/03_kernels.ipynb #d4886bb3
 def _kept_markers(G, min_maf, max_missing):
     "Mask of markers that pass the filters; defaults as in rrBLUP: at least one allele, at least one call."
     n = len(G)
@@ -102,10 +102,11 @@ def _kept_markers(G, min_maf, max_missing):
     max_missing = 1 - 1 / (2 * n) if max_missing is None else max_missing
     keep = (maf >= min_maf) & (absent <= max_missing) & (maf > 0)
     if not keep.any():
-        raise ValueError(f"no marker is left with minor allele frequency >= {min_maf:.4g} and missing share <= {max_missing:.4g}")
+        limits = f"minor allele frequency >= {min_maf:.4g} and missing share <= {max_missing:.4g}"
+        raise ValueError(f"no marker is left with {limits}")
     return keep, frequency
 
-# %% ../nbs/03_kernels.ipynb #76783a51
+# %% ../nbs/03_kernels.ipynb #c62d6433
 def a_mat(
     G,  # (n, p) markers coded -1/0/1, NaN missing
     min_maf=None,  # smallest minor allele frequency kept; default 1/(2n)
@@ -113,12 +114,13 @@ def a_mat(
     impute="mean",  # how missing calls are filled
     return_imputed=False,  # also return the kept markers, missing calls filled
 ) -> np.ndarray:  # (n, n), or (A, imputed (n, kept)) when asked
-    "Additive relationship matrix (Endelman 2011, after VanRaden 2008); ValueError for codes outside -1..1 or no marker left."
+    "Additive relationship matrix (Endelman 2011, after VanRaden 2008); ValueError for bad codes or no marker left."
     G = check_markers(G, "G", allow_nan=True)
     if impute != "mean":
         raise ValueError(f"impute={impute!r} is not known: give 'mean'")
     if np.nanmin(G) < -1 or np.nanmax(G) > 1:
-        raise ValueError(f"a_mat needs codes -1/0/1, got values from {np.nanmin(G):g} to {np.nanmax(G):g}: subtract 1 from 0/1/2")
+        found = f"{np.nanmin(G):g} to {np.nanmax(G):g}"
+        raise ValueError(f"a_mat needs codes -1/0/1, got values from {found}: subtract 1 from 0/1/2")
     keep, frequency = _kept_markers(G, min_maf, max_missing)
     kept, f = G[:, keep], frequency[keep]
     if kept.dtype.kind == "f":
@@ -126,7 +128,7 @@ def a_mat(
     A = cross_product(kept, center=2 * f - 1) / (2 * (f * (1 - f)).sum())
     return (A, kept) if return_imputed else A
 
-# %% ../nbs/03_kernels.ipynb #4a6fbd28
+# %% ../nbs/03_kernels.ipynb #7d9e7367
 def _square_norms(
     X,  # (n, p) markers
     center,  # (p,) subtracted first, or None
@@ -138,7 +140,7 @@ def _square_norms(
         out += np.einsum("ij,ij->i", block, block, dtype=float)
     return out
 
-# %% ../nbs/03_kernels.ipynb #4b53f348
+# %% ../nbs/03_kernels.ipynb #42d3abf2
 def euclidean_distance(
     X,  # (n, p) markers
     Y=None,  # (m, p) markers, or None for X itself
@@ -154,11 +156,11 @@ def euclidean_distance(
     square[square < 1e-13 * norms] = 0  # rounding of real-valued features; integer codes differ by 1 or not at all
     return np.sqrt(square / (span**2 * X.shape[1]))
 
-# %% ../nbs/03_kernels.ipynb #15527c23
+# %% ../nbs/03_kernels.ipynb #a2334eaa
 def _check_theta(theta):
     "ValueError unless theta is a positive number."
     if not (np.isscalar(theta) and np.isfinite(theta) and theta > 0):
-        raise ValueError(f"theta must be a positive number (on the scale of the distances, which are in [0, 1]), got {theta!r}")
+        raise ValueError(f"theta must be a positive number (distances are in [0, 1]), got {theta!r}")
 
 
 def gaussian_kernel(
@@ -178,10 +180,10 @@ def exponential_kernel(
     _check_theta(theta)
     return np.exp(-D / theta)
 
-# %% ../nbs/03_kernels.ipynb #e0204c00
+# %% ../nbs/03_kernels.ipynb #6a41a4b3
 DISTANCE_KERNELS = {"gaussian": gaussian_kernel, "exponential": exponential_kernel}
 
-# %% ../nbs/03_kernels.ipynb #ac82ffd3
+# %% ../nbs/03_kernels.ipynb #66f3ec6c
 def plot_kernel_shapes(
     thetas=(0.2, 0.5, 1.0),  # scales to draw
     axes=None,  # two matplotlib axes
@@ -197,7 +199,7 @@ def plot_kernel_shapes(
     axes[1].legend()
     return axes
 
-# %% ../nbs/03_kernels.ipynb #63d79873
+# %% ../nbs/03_kernels.ipynb #ae721ef7
 def cluster_order(
     K,  # (n, n) kernel
 ) -> np.ndarray:  # (n,) positions

@@ -4,24 +4,25 @@
 
 # %% auto #0
 __all__ = ['Spectrum', 'kernel_spectrum', 'factor_spectrum', 'kernel_factor', 'solve_h', 'Rotated', 'rotate', 'gls_moments',
-           'objective', 'slope', 'Optimum', 'find_lambda', 'lambda_bounds', 'plot_likelihood', 'SpectralFit',
-           'fit_spectral', 'check_method', 'fixed_basis', 'prediction_error_variance', 'beta_standard_errors',
-           'MixedModelFit', 'check_kernel', 'check_psd', 'mixed_solve', 'average_variance', 'profile_interval',
-           'check_coding', 'as_table', 'training_data', 'SpectralBLUP', 'predict_lines', 'fit_summary', 'fit_html',
-           'marker_means', 'row_square_sums', 'back_to_markers', 'RRBLUP', 'additive_scale', 'GBLUP', 'profile_theta',
-           'KernelBLUP', 'distance_span', 'theta_values', 'plot_theta_profile']
+           'objective', 'slope', 'Optimum', 'find_lambda', 'lambda_bounds', 'one_thread', 'plot_likelihood',
+           'SpectralFit', 'fit_spectral', 'check_method', 'fixed_basis', 'prediction_error_variance',
+           'beta_standard_errors', 'MixedModelFit', 'check_kernel', 'check_psd', 'mixed_solve', 'average_variance',
+           'profile_interval', 'check_coding', 'as_table', 'training_data', 'SpectralBLUP', 'predict_lines',
+           'fit_summary', 'fit_html', 'marker_means', 'row_square_sums', 'back_to_markers', 'RRBLUP', 'additive_scale',
+           'GBLUP', 'profile_theta', 'KernelBLUP', 'distance_span', 'theta_values', 'plot_theta_profile']
 
-# %% ../nbs/04_mixed_model.ipynb #c84a4a88
+# %% ../nbs/04_mixed_model.ipynb #50a0af07
 import time
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.linalg as sla
 from matplotlib import pyplot as plt
 from scipy.optimize import brentq, minimize_scalar
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from threadpoolctl import ThreadpoolController
 
 from .genotypes import coding_codes
 from gp_literate.kernels import (
@@ -32,34 +33,34 @@ from gp_literate.kernels import (
     marker_blocks,
 )
 
-# %% ../nbs/04_mixed_model.ipynb #41a00ed9
+# %% ../nbs/04_mixed_model.ipynb #32f144aa
 class Spectrum(NamedTuple):
     "Eigendecomposition of ZKZ' (n × n): `values` (r,), `vectors` (n, r); the other n - r eigenvalues are zero."
 
     values: np.ndarray
     vectors: np.ndarray
 
-# %% ../nbs/04_mixed_model.ipynb #7a42852c
+# %% ../nbs/04_mixed_model.ipynb #c8e4e7df
 def kernel_spectrum(
     H,  # (n, n) symmetric, positive semidefinite
     name="K",  # how to call it in messages
 ) -> Spectrum:  # r = n
     "Eigendecomposition of a kernel; ValueError when it is not positive semidefinite."
-    values, vectors = sla.eigh(H, driver="evd", check_finite=False)
+    values, vectors = np.linalg.eigh(H)
     if values[0] < -1e-6 * max(values[-1], 0) or values[-1] <= 0:
         raise ValueError(
             f"{name} is not positive semidefinite: its eigenvalues run from {values[0]:.3g} to {values[-1]:.3g}. "
-            f"A covariance needs none below zero: check for missing values filled pair by pair, or for a distance matrix "
-            f"given in place of a kernel"
+            f"A covariance needs none below zero: check for missing values filled pair by pair, or for a distance "
+            f"matrix given in place of a kernel"
         )
     return Spectrum(np.maximum(values, 0), vectors)
 
-# %% ../nbs/04_mixed_model.ipynb #395a3510
+# %% ../nbs/04_mixed_model.ipynb #af15ac68
 def factor_spectrum(
     F,  # (n, m) with ZKZ' = FF' and m < n
 ) -> Spectrum:  # r = m
     "Eigendecomposition of FF' from the thin singular value decomposition of F."
-    vectors, singular, _ = sla.svd(F, full_matrices=False, check_finite=False)
+    vectors, singular, _ = np.linalg.svd(F, full_matrices=False)
     return Spectrum(singular**2, vectors)
 
 
@@ -70,7 +71,7 @@ def kernel_factor(
     values, vectors = kernel_spectrum(K)
     return vectors * np.sqrt(values)
 
-# %% ../nbs/04_mixed_model.ipynb #26f6fb02
+# %% ../nbs/04_mixed_model.ipynb #7cfef083
 def solve_h(
     spectrum,  # Spectrum of ZKZ'
     lam,  # λ > 0
@@ -84,7 +85,7 @@ def solve_h(
         out += (B - spectrum.vectors @ inside) / lam
     return out
 
-# %% ../nbs/04_mixed_model.ipynb #fc5eb7f0
+# %% ../nbs/04_mixed_model.ipynb #3221130a
 class Rotated(NamedTuple):
     "What the likelihood needs of the data: [Q, y] rotated by U', and its part outside the space of U."
 
@@ -99,7 +100,7 @@ class Rotated(NamedTuple):
         "Degrees of freedom of the variance: n - q (REML) or n (ML)."
         return self.n - (self.inside.shape[1] - 1) * self.reml
 
-# %% ../nbs/04_mixed_model.ipynb #214e81bf
+# %% ../nbs/04_mixed_model.ipynb #b9bc174a
 def rotate(
     spectrum,  # Spectrum of ZKZ'
     Q,  # (n, q) orthonormal basis of the fixed effects
@@ -114,7 +115,7 @@ def rotate(
         outside = np.linalg.qr(data - spectrum.vectors @ inside, mode="r")
     return Rotated(spectrum.values, inside, outside, len(y), reml)
 
-# %% ../nbs/04_mixed_model.ipynb #ce05f436
+# %% ../nbs/04_mixed_model.ipynb #bb68b0f1
 def gls_moments(
     rotated,  # Rotated
     lam,  # λ
@@ -124,7 +125,7 @@ def gls_moments(
     rows = np.vstack([rotated.inside * scale[:, None], rotated.outside / np.sqrt(lam)])
     Q, y = rows[:, :-1], rows[:, -1]
     XX = Q.T @ Q
-    gamma = sla.solve(XX, Q.T @ y, assume_a="pos")
+    gamma = np.linalg.solve(XX, Q.T @ y)
     residual = y - Q @ gamma
     return XX, gamma, residual @ residual
 
@@ -140,7 +141,7 @@ def objective(
     log_h = np.log(rotated.values + lam).sum() + zeros * log_lam
     return rotated.df * np.log(yPy) + log_h + (np.linalg.slogdet(XX)[1] if rotated.reml else 0.0)
 
-# %% ../nbs/04_mixed_model.ipynb #964b37e4
+# %% ../nbs/04_mixed_model.ipynb #e63dd1f7
 def slope(
     log_lam,  # log λ
     rotated,  # Rotated
@@ -152,10 +153,10 @@ def slope(
     Q = rows[:, :-1]
     residual = rows[:, -1] - Q @ gamma
     trace = (1 / (rotated.values + lam)).sum() + zeros / lam
-    trace -= np.trace(sla.solve(XX, Q.T @ Q, assume_a="pos")) if rotated.reml else 0
+    trace -= np.trace(np.linalg.solve(XX, Q.T @ Q)) if rotated.reml else 0
     return lam * (trace - rotated.df * (residual @ residual) / yPy)
 
-# %% ../nbs/04_mixed_model.ipynb #ce1bf1a1
+# %% ../nbs/04_mixed_model.ipynb #c68614b4
 class Optimum(NamedTuple):
     "Where the likelihood is highest."
 
@@ -188,7 +189,7 @@ def find_lambda(
         best_x = brentq(slope, best_x - 1e-4, best_x + 1e-4, args=(rotated,), xtol=1e-14)
     return Optimum(float(np.exp(best_x)), objective(best_x, rotated), None)
 
-# %% ../nbs/04_mixed_model.ipynb #cf87f336
+# %% ../nbs/04_mixed_model.ipynb #98063647
 def lambda_bounds(
     rotated,  # Rotated
     bounds=None,  # (smallest, largest) λ, or None for the default
@@ -202,7 +203,18 @@ def lambda_bounds(
         raise ValueError(f"bounds must be 0 < smallest λ < largest λ, got {bounds}")
     return low, high
 
-# %% ../nbs/04_mixed_model.ipynb #d8f2a7a4
+# %% ../nbs/04_mixed_model.ipynb #b9eef32e
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    "The linear algebra libraries of this process (looked up once)."
+    return ThreadpoolController()
+
+
+def one_thread():
+    "Context in which linear algebra uses one thread."
+    return _linear_algebra().limit(limits=1, user_api="blas")
+
+# %% ../nbs/04_mixed_model.ipynb #5d712d2b
 def plot_likelihood(
     rotated,  # Rotated
     ax=None,  # matplotlib axes to draw on
@@ -217,7 +229,7 @@ def plot_likelihood(
     ax.legend()
     return ax
 
-# %% ../nbs/04_mixed_model.ipynb #9b61d8ea
+# %% ../nbs/04_mixed_model.ipynb #8f9fd2bf
 class SpectralFit(NamedTuple):
     "Variance components, fixed effects and dual weights of one fit."
 
@@ -233,7 +245,7 @@ class SpectralFit(NamedTuple):
     R: np.ndarray  # (q, q) X = QR
     rotated: Rotated
 
-# %% ../nbs/04_mixed_model.ipynb #0b88211a
+# %% ../nbs/04_mixed_model.ipynb #fb1693e9
 def fit_spectral(
     y,  # (n,) phenotypes, no NaN
     X,  # (n, q) fixed effects of full rank
@@ -248,17 +260,19 @@ def fit_spectral(
     rest = y - Q @ fitted
     rest -= Q @ (Q.T @ rest)  # twice is enough
     if np.linalg.norm(rest) <= 1e-10 * max(np.linalg.norm(y), np.finfo(float).tiny):
-        raise ValueError("y does not vary beyond the fixed effects: there is nothing to divide into variance components")
+        raise ValueError("y does not vary beyond the fixed effects: nothing is left to divide into variance components")
     rotated = rotate(spectrum, Q, rest, reml=method == "REML")
-    best = find_lambda(rotated, bounds)
+    with one_thread():
+        best = find_lambda(rotated, bounds)
     _, gamma, yPy = gls_moments(rotated, best.lambda_)
     Vu, df = yPy / rotated.df, rotated.df
     LL = -0.5 * (best.objective + df + df * np.log(2 * np.pi / df))
-    beta = sla.solve_triangular(R, gamma + fitted)
+    beta = np.linalg.solve(R, gamma + fitted)
     dual = solve_h(spectrum, best.lambda_, rest - Q @ gamma)
-    return SpectralFit(best.lambda_, float(Vu), best.lambda_ * float(Vu), beta, dual, float(LL), best.bound, spectrum, Q, R, rotated)
+    variances = (best.lambda_, float(Vu), best.lambda_ * float(Vu))
+    return SpectralFit(*variances, beta, dual, float(LL), best.bound, spectrum, Q, R, rotated)
 
-# %% ../nbs/04_mixed_model.ipynb #d9cd530f
+# %% ../nbs/04_mixed_model.ipynb #29139c54
 def check_method(method):
     "ValueError unless method is 'REML' or 'ML'."
     if method not in ("REML", "ML"):
@@ -272,18 +286,18 @@ def fixed_basis(
     "QR of the fixed effects; ValueError when they are not of full column rank or use up all records."
     n, q = X.shape
     if n <= q + 1:
-        raise ValueError(f"{n} records cannot estimate {q} fixed effects and two variances: at least {q + 2} are needed")
+        raise ValueError(f"{n} records are too few: {q} fixed effects and two variances need at least {q + 2}")
     scale = np.linalg.norm(X, axis=0)
-    Q, R = sla.qr(X / np.where(scale > 0, scale, 1), mode="economic")
+    Q, R = np.linalg.qr(X / np.where(scale > 0, scale, 1))
     rank = np.linalg.matrix_rank(R)
     if rank < q:
         raise ValueError(
-            f"X has {q} columns but rank {rank}: some fixed effect is a combination of the others (for a factor, leave out "
-            f"one level when there is an intercept)"
+            f"X has {q} columns but rank {rank}: some fixed effect is a combination of the others (for a factor, leave "
+            f"out one level when there is an intercept)"
         )
     return Q, R * scale
 
-# %% ../nbs/04_mixed_model.ipynb #f6f44f66
+# %% ../nbs/04_mixed_model.ipynb #67831d74
 def prediction_error_variance(
     fit,  # SpectralFit
     C,  # (k, n) covariance of the predicted values with the records, in units of σu²
@@ -293,22 +307,22 @@ def prediction_error_variance(
     "Prediction error variance (@eq-pev)."
     U, weights = fit.spectrum.vectors, 1 / (fit.spectrum.values + fit.lambda_)
     rotated = C @ U
-    Q_new = np.zeros((len(C), fit.Q.shape[1])) if X_new is None else sla.solve_triangular(fit.R, X_new.T, trans="T").T
+    Q_new = np.zeros((len(C), fit.Q.shape[1])) if X_new is None else np.linalg.solve(fit.R.T, X_new.T).T
     D = Q_new - (rotated * weights) @ fit.rotated.inside[:, :-1]
     XX = gls_moments(fit.rotated, fit.lambda_)[0]
-    fixed = np.einsum("ij,ij->i", D, sla.solve(XX, D.T, assume_a="pos").T)
+    fixed = np.einsum("ij,ij->i", D, np.linalg.solve(XX, D.T).T)
     return np.maximum(fit.Vu * (own - np.einsum("ij,ij,j->i", rotated, rotated, weights) + fixed), 0)
 
-# %% ../nbs/04_mixed_model.ipynb #aeee23ac
+# %% ../nbs/04_mixed_model.ipynb #1e4a549f
 def beta_standard_errors(
     fit,  # SpectralFit
 ) -> np.ndarray:  # (q,)
     "Standard errors of the fixed effects: square roots of the diagonal of (X'H⁻¹X)⁻¹ σu²."
     XX = gls_moments(fit.rotated, fit.lambda_)[0]
-    R_inverse = sla.solve_triangular(fit.R, np.eye(len(fit.R)))
-    return np.sqrt(fit.Vu * np.diag(R_inverse @ sla.solve(XX, R_inverse.T, assume_a="pos")))
+    R_inverse = np.linalg.inv(fit.R)
+    return np.sqrt(fit.Vu * np.diag(R_inverse @ np.linalg.solve(XX, R_inverse.T)))
 
-# %% ../nbs/04_mixed_model.ipynb #b4e9c560
+# %% ../nbs/04_mixed_model.ipynb #56150402
 class MixedModelFit(NamedTuple):
     "Result of `mixed_solve`; Series instead of arrays where ids were given."
 
@@ -323,7 +337,7 @@ class MixedModelFit(NamedTuple):
     method: str  # "REML" or "ML"
     bound: str | None  # "lower": no residual variance; "upper": no genetic variance; None: in between
 
-# %% ../nbs/04_mixed_model.ipynb #4994bb8e
+# %% ../nbs/04_mixed_model.ipynb #87b0b73f
 def _same_ids(
     y,  # phenotypes
     table,  # matrix with one row per phenotype, or None
@@ -342,7 +356,7 @@ def _same_ids(
         )
     return table.loc[y.index]
 
-# %% ../nbs/04_mixed_model.ipynb #a17e4c72
+# %% ../nbs/04_mixed_model.ipynb #49a86627
 def _vector(y) -> np.ndarray:
     "Phenotypes as floats; ValueError for the wrong shape, infinities, or nothing observed."
     values = np.asarray(y, dtype=float)
@@ -363,7 +377,7 @@ def _matrix(A, shape, name) -> np.ndarray:
             raise ValueError(f"{name} must have {size} {('rows', 'columns')[axis]}, got shape {A.shape}")
     return A
 
-# %% ../nbs/04_mixed_model.ipynb #4aca494f
+# %% ../nbs/04_mixed_model.ipynb #bd21d619
 def check_kernel(
     K,  # (m, m) matrix
     m,  # size it must have
@@ -376,7 +390,7 @@ def check_kernel(
         raise ValueError(f"K is not symmetric: K[{i}, {j}] = {K[i, j]:g}, K[{j}, {i}] = {K[j, i]:g}")
     return K
 
-# %% ../nbs/04_mixed_model.ipynb #9011943f
+# %% ../nbs/04_mixed_model.ipynb #7d1081e6
 def _spectrum_of(
     Z,  # (n, m) or None
     K,  # (m, m) or None
@@ -401,11 +415,11 @@ def _spectrum_of(
 def check_psd(K):
     "ValueError when a kernel that is only seen in part is not positive semidefinite (one Cholesky factorisation)."
     try:
-        sla.cholesky(K + 1e-6 * np.diag(K).max() * np.eye(len(K)), lower=True, overwrite_a=True, check_finite=False)
-    except sla.LinAlgError:
+        np.linalg.cholesky(K + 1e-6 * np.diag(K).max() * np.eye(len(K)))
+    except np.linalg.LinAlgError:
         kernel_spectrum(K)
 
-# %% ../nbs/04_mixed_model.ipynb #6694fbe5
+# %% ../nbs/04_mixed_model.ipynb #1ff6616f
 def mixed_solve(
     y,  # (n,) phenotypes, NaN = not observed; a Series is matched by id
     Z=None,  # (n, m) design of the random effects; default identity
@@ -415,7 +429,7 @@ def mixed_solve(
     bounds=None,  # (smallest, largest) λ searched; default 1e-9 and 1e9 times the mean eigenvalue of ZKZ'
     se=False,  # also compute standard errors
 ) -> MixedModelFit:
-    "Solve y = Xβ + Zu + ε, Var(u) = Kσu², Var(ε) = Iσe² by REML or ML (Endelman 2011, Eq. 5); ValueError for bad input."
+    "Solve y = Xβ + Zu + ε, Var(u) = Kσu², Var(ε) = Iσe² by REML or ML (Endelman 2011); ValueError for bad input."
     check_method(method)
     if Z is None and K is None:
         raise ValueError("give Z, K or both: with neither, u and the residual cannot be told apart")
@@ -434,7 +448,7 @@ def mixed_solve(
         fit.Vu, fit.Ve, fit.beta, name(C @ fit.dual), beta_se, name(u_se), fit.LL, fit.lambda_, method, fit.bound
     )
 
-# %% ../nbs/04_mixed_model.ipynb #ba606c28
+# %% ../nbs/04_mixed_model.ipynb #0b00a204
 def _effect_covariance(Z, K, seen) -> np.ndarray:
     "(m, n observed) covariance KZ' of the random effects with the observed records, in units of σu²."
     if Z is None:
@@ -460,7 +474,7 @@ def _mixed_model_input(y, Z, K, X):
     K = None if K is None else check_kernel(K, len(values) if Z is None else Z.shape[1])
     return values, (Z, K, X), ids
 
-# %% ../nbs/04_mixed_model.ipynb #ad99f09b
+# %% ../nbs/04_mixed_model.ipynb #59f1c4b9
 def average_variance(
     K,  # (n, n) kernel
 ) -> float:
@@ -482,7 +496,7 @@ def profile_interval(
     right = brentq(drop, middle, high) if middle < high and drop(high) > 0 else high
     return float(np.exp(left)), float(np.exp(right))
 
-# %% ../nbs/04_mixed_model.ipynb #a0f9020e
+# %% ../nbs/04_mixed_model.ipynb #8adb5f15
 def check_coding(
     X,  # (n, p) markers
     coding,  # "0/1/2", "-1/0/1", "0/1", "-1/1", or None to take the values as they are
@@ -500,7 +514,7 @@ def check_coding(
                 f"impute missing calls, or declare the coding the data have"
             )
 
-# %% ../nbs/04_mixed_model.ipynb #11e9ede8
+# %% ../nbs/04_mixed_model.ipynb #f9a55f64
 def as_table(
     X,  # array, DataFrame or two-dimensional DataArray
 ):  # array or DataFrame
@@ -527,17 +541,17 @@ def training_data(
     check_coding(X, model.coding)
     return X, y, ~np.isnan(y)
 
-# %% ../nbs/04_mixed_model.ipynb #ede3eafb
+# %% ../nbs/04_mixed_model.ipynb #6962d5df
 def _refuse_nan(model, X):
     "Point to imputation when X has missing calls (scikit-learn's own message does not know genotypes)."
     values = X.to_numpy() if isinstance(X, pd.DataFrame) else X
     if isinstance(values, np.ndarray) and values.dtype.kind == "f" and np.isnan(values).any():
         raise ValueError(
             f"X contains NaN ({np.isnan(values).sum():,} of {values.size:,} calls) and {type(model).__name__} does not "
-            f"accept missing genotypes: impute them first, for instance with sklearn.impute.SimpleImputer in a pipeline"
+            f"accept missing genotypes: impute them first, with gp_literate.imputation.MarkerImputer in a pipeline"
         )
 
-# %% ../nbs/04_mixed_model.ipynb #210bdebd
+# %% ../nbs/04_mixed_model.ipynb #6ecdbcfc
 class SpectralBLUP(RegressorMixin, BaseEstimator):
     "Base of the one-kernel estimators."
 
@@ -554,7 +568,8 @@ class SpectralBLUP(RegressorMixin, BaseEstimator):
         self.dual_coef_, self.intercept_ = fit.dual, float(fit.beta[0])
         self.variance_components_ = pd.Series({"genetic": average * fit.Vu, "residual": fit.Ve}, name="variance")
         self.heritability_ = float(average / (average + fit.lambda_))
-        low, high = profile_interval(fit)
+        with one_thread():
+            low, high = profile_interval(fit)
         self.heritability_interval_ = (float(average / (average + high)), float(average / (average + low)))
         self._learn()
         self.fit_seconds_ = time.perf_counter() - start
@@ -579,7 +594,7 @@ class SpectralBLUP(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return predict_lines(self, X, return_std, own_variance)
 
-# %% ../nbs/04_mixed_model.ipynb #fc8c96d5
+# %% ../nbs/04_mixed_model.ipynb #aacbc9aa
 def predict_lines(
     model,  # fitted SpectralBLUP
     X,  # (k, p) markers, or kernel with the training lines
@@ -601,7 +616,7 @@ def predict_lines(
         out = [pd.Series(v, index, name=model.trait_) for v in out]
     return tuple(out) if return_std else out[0]
 
-# %% ../nbs/04_mixed_model.ipynb #11a36b12
+# %% ../nbs/04_mixed_model.ipynb #8221a7c4
 def fit_summary(
     model,  # fitted SpectralBLUP
 ) -> pd.Series:
@@ -628,7 +643,7 @@ def fit_html(
     "The HTML table of a fitted model."
     return f"<pre>{model}</pre>" + fit_summary(model).to_frame().to_html(header=False)
 
-# %% ../nbs/04_mixed_model.ipynb #65bc1af7
+# %% ../nbs/04_mixed_model.ipynb #2711aa7c
 def marker_means(
     X,  # (n, p) markers
 ) -> np.ndarray:  # (p,) float64
@@ -654,7 +669,7 @@ def back_to_markers(
     "Marker effects (X - mean)'v, a block at a time."
     return np.concatenate([(X[:, s] - mean[s]).T @ dual for s in marker_blocks(X.shape[1])])
 
-# %% ../nbs/04_mixed_model.ipynb #10449a9a
+# %% ../nbs/04_mixed_model.ipynb #f8bcc27a
 class _LinearBLUP(SpectralBLUP):
     "A kernel that is a product of centred markers, divided by `scale_`."
 
@@ -675,9 +690,9 @@ class _LinearBLUP(SpectralBLUP):
     def _own(self, X):
         return row_square_sums(X, self.mean_) / self.scale_
 
-# %% ../nbs/04_mixed_model.ipynb #576d7d37
+# %% ../nbs/04_mixed_model.ipynb #d13ab053
 class RRBLUP(_LinearBLUP):
-    "Ridge regression BLUP on markers (Endelman 2011, Eq. 1): `coef_` (p,) are the marker effects, for X as it was given."
+    "Ridge regression BLUP on markers (Endelman 2011, Eq. 1): `coef_` (p,) are the marker effects, for X as given."
 
     def __init__(
         self,
@@ -693,7 +708,7 @@ class RRBLUP(_LinearBLUP):
         self.coef_ = back_to_markers(self.X_, self.mean_, self.dual_coef_)
         self.intercept_ -= self.mean_ @ self.coef_
 
-# %% ../nbs/04_mixed_model.ipynb #49aea28f
+# %% ../nbs/04_mixed_model.ipynb #8421369e
 def additive_scale(
     mean,  # (p,) marker means
     X,  # (n, p) markers
@@ -706,7 +721,7 @@ def additive_scale(
     f = (mean - low) / (high - low)
     return 2 * (f * (1 - f)).sum() * ((high - low) / 2) ** 2
 
-# %% ../nbs/04_mixed_model.ipynb #9ac82665
+# %% ../nbs/04_mixed_model.ipynb #ccbe2764
 class GBLUP(_LinearBLUP):
     "Genomic BLUP (Endelman 2011, Eq. 2) with the additive relationship matrix or a precomputed kernel."
 
@@ -746,9 +761,9 @@ class GBLUP(_LinearBLUP):
     def _own(self, X):
         if self.kernel == "additive":
             return super()._own(X)
-        raise ValueError("with kernel='precomputed', return_std needs own_variance: the kernel of each line with itself")
+        raise ValueError("return_std with a precomputed kernel needs own_variance: the kernel of each line with itself")
 
-# %% ../nbs/04_mixed_model.ipynb #ebd79330
+# %% ../nbs/04_mixed_model.ipynb #becf4f9b
 def profile_theta(
     fit_theta,  # function of θ that returns a SpectralFit
     grid,  # θ values to look at
@@ -773,7 +788,7 @@ def profile_theta(
         minimize_scalar(trial, bounds=around, method="bounded", options={"xatol": 1e-3})
     return best, pd.DataFrame(rows).sort_values("theta", ignore_index=True)
 
-# %% ../nbs/04_mixed_model.ipynb #e19e6e31
+# %% ../nbs/04_mixed_model.ipynb #3f66be1a
 class KernelBLUP(SpectralBLUP):
     "BLUP with the GAUSS or EXP kernel of the marker distance (Endelman 2011, Eqs. 6 and 7); θ by likelihood."
 
@@ -809,7 +824,7 @@ class KernelBLUP(SpectralBLUP):
     def _own(self, X):
         return np.ones(len(X))
 
-# %% ../nbs/04_mixed_model.ipynb #f9587c51
+# %% ../nbs/04_mixed_model.ipynb #bed27c04
 def distance_span(
     X,  # (n, p) training markers
     coding,  # declared coding, or None
@@ -837,7 +852,7 @@ def theta_values(
         raise ValueError(f"theta must be positive, and theta_grid increasing: got {grid.tolist()}")
     return grid
 
-# %% ../nbs/04_mixed_model.ipynb #8fe70af4
+# %% ../nbs/04_mixed_model.ipynb #2b1e459b
 def plot_theta_profile(
     model,  # fitted KernelBLUP
     ax=None,  # matplotlib axes to draw on

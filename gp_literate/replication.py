@@ -37,17 +37,19 @@ import pandas as pd
 
 from . import __path__, __version__
 
-# %% ../nbs/17_replication.ipynb #0dc5fa95
+# %% ../nbs/17_replication.ipynb #d75f32ae
 def replications_dir() -> Path:
     "Folder of the replication notebooks and `targets/`; FileNotFoundError when the installation has none."
     package = Path(__path__[0]).resolve()
     for folder in (package / "replications", package.parent / "nbs" / "replications"):
         if folder.is_dir():
             return folder
-    raise FileNotFoundError("no replication notebooks were installed with gp_literate: install the released wheel, or "
-                            "clone the repository and install it with pip install -e .")
+    raise FileNotFoundError(
+        "no replication notebooks were installed with gp_literate: install the released wheel, or "
+        "clone the repository and install it with pip install -e ."
+    )
 
-# %% ../nbs/17_replication.ipynb #59d4e2e5
+# %% ../nbs/17_replication.ipynb #44ea6d0c
 def look_up(
     name,  # what was asked for
     known,  # dict or list of the names that exist
@@ -60,7 +62,7 @@ def look_up(
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"unknown {what} {name!r}.{hint} Known: {', '.join(sorted(known)) or 'none'}")
 
-# %% ../nbs/17_replication.ipynb #5207fe87
+# %% ../nbs/17_replication.ipynb #c56ba2e3
 def load_targets(
     paper,  # file name without .csv, such as "endelman2011"
     tables=None,  # names of the tables to keep; None: all
@@ -75,7 +77,7 @@ def load_targets(
     tables = [look_up(t, list(targets["table"].unique()), f"table of {paper}") for t in tables]
     return targets[targets["table"].isin(tables)].reset_index(drop=True)
 
-# %% ../nbs/17_replication.ipynb #07c89472
+# %% ../nbs/17_replication.ipynb #e8ee8ff1
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -88,7 +90,7 @@ def parse_printed(
     text = text.lstrip("<>= ")
     return relation, Decimal(text) if _NUMBER.fullmatch(text) else None
 
-# %% ../nbs/17_replication.ipynb #7d7d664f
+# %% ../nbs/17_replication.ipynb #64b9bb47
 def agrees(
     printed,  # text, as printed
     ours,  # number or text
@@ -102,7 +104,7 @@ def agrees(
         return exact < value if relation == "<" else exact > value
     return abs(exact - value) <= Decimal(5).scaleb(value.as_tuple().exponent - 1)
 
-# %% ../nbs/17_replication.ipynb #8ade22e5
+# %% ../nbs/17_replication.ipynb #8edf886f
 def verdict(
     printed,  # text, as printed
     ours,  # number or text; None or NaN: not run
@@ -120,7 +122,7 @@ def verdict(
     spread = f", {abs(difference) / se:.1f} SE away" if se is not None and se > 0 else ""
     return f"differs by {difference:+.{digits}f} (ours {float(ours):.{digits}f}{spread})"
 
-# %% ../nbs/17_replication.ipynb #2cab46a2
+# %% ../nbs/17_replication.ipynb #ca7707c6
 _KEYS = ["table", "row", "column"]
 
 
@@ -143,14 +145,14 @@ def compare_with_paper(
     table["verdict"] = [verdict(*row) for row in zip(table["paper"], table["ours"], table["se"], strict=True)]
     return table[[*_KEYS, "paper", "ours", "difference", "se", "verdict", "note"]]
 
-# %% ../nbs/17_replication.ipynb #8b15949d
+# %% ../nbs/17_replication.ipynb #63b237ea
 def _difference(printed, ours):
     "ours - printed, or NaN when one of them is not a number."
     value = parse_printed(printed)[1]
     number = isinstance(ours, (int, float, np.number))
     return float(ours) - float(value) if number and value is not None else np.nan
 
-# %% ../nbs/17_replication.ipynb #bd13a107
+# %% ../nbs/17_replication.ipynb #91d66d87
 def count_verdicts(
     comparison,  # DataFrame of compare_with_paper
 ) -> pd.DataFrame:  # index table; cells, equal, differs, not_run, status
@@ -162,7 +164,7 @@ def count_verdicts(
     counts["status"] = [_status(*row) for row in counts.itertuples(index=False)]
     return counts.rename_axis(columns=None)
 
-# %% ../nbs/17_replication.ipynb #0879488b
+# %% ../nbs/17_replication.ipynb #8e25df3e
 def _status(cells, equal, differs, not_run):
     "One phrase for a table."
     if equal == cells:
@@ -178,7 +180,7 @@ def summary_line(
     "For instance 'Table 1: 54 of 54 equal; Table 2: 43 of 44 equal'."
     return "; ".join(f"{t}: {c.equal} of {c.cells} equal" for t, c in count_verdicts(comparison).iterrows())
 
-# %% ../nbs/17_replication.ipynb #3475011a
+# %% ../nbs/17_replication.ipynb #1bab671f
 def side_by_side(
     comparison,  # DataFrame of compare_with_paper
     table,  # name of one table
@@ -192,17 +194,18 @@ def side_by_side(
         wide[column, "paper"], wide[column, "ours"] = cells["paper"], pd.Series(shown, cells.index)
     return pd.DataFrame(wide).reindex(part["row"].unique()).fillna("")
 
-# %% ../nbs/17_replication.ipynb #49108d20
+# %% ../nbs/17_replication.ipynb #6396ca14
 def _show(printed, ours, verdict):
-    "Our number as text, with one digit more than printed."
+    "Our number as text, with one digit more than printed, or two when it differs."
     if verdict == "not run":
         return "not run"
     value = parse_printed(printed)[1]
-    text = str(ours) if value is None else f"{float(ours):.{max(0, -value.as_tuple().exponent) + 1}f}"
+    more = 1 if verdict == "equal" else 2
+    text = str(ours) if value is None else f"{float(ours):.{max(0, -value.as_tuple().exponent) + more}f}"
     whole = value is not None and value.as_tuple().exponent == 0 and float(ours) == int(ours)
     return (f"{int(ours)}" if whole else text) + ("" if verdict == "equal" else " ✗")
 
-# %% ../nbs/17_replication.ipynb #174252c7
+# %% ../nbs/17_replication.ipynb #62bc73d8
 def plot_agreement(
     comparison,  # DataFrame of compare_with_paper
     ax=None,  # matplotlib axes
@@ -218,44 +221,54 @@ def plot_agreement(
     ax.scatter(place[equal], units[equal], s=14, color="C0", label="equal")
     if not equal.all():
         ax.scatter(place[~equal], units[~equal], s=28, marker="x", color="C3", label="differs")
-    ax.set(xlabel="cell, in the order of the paper", ylabel="ours − paper\n(units of last digit)",
-           ylim=np.array([-1, 1]) * max(0.75, 1.1 * np.abs(units).max(initial=0)))
+    ax.set(
+        xlabel="cell, in the order of the paper",
+        ylabel="ours − paper\n(units of last digit)",
+        ylim=np.array([-1, 1]) * max(0.75, 1.1 * np.abs(units).max(initial=0)),
+    )
     ax.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     return ax
 
-# %% ../nbs/17_replication.ipynb #2eb66eaf
+# %% ../nbs/17_replication.ipynb #9888dbe9
 class Parameter(NamedTuple):
     "One knob of a replication notebook."
+
     default: object  # a literal: number, text, list, None
     help: str  # the comment behind it
 
 
 class Replication(NamedTuple):
     "One replication notebook."
+
     name: str  # file name without .ipynb
     path: Path
     title: str  # its first heading
     subtitle: str  # the line under it
     parameters: dict  # name -> Parameter
 
-# %% ../nbs/17_replication.ipynb #9e568590
+# %% ../nbs/17_replication.ipynb #898e6968
 def parse_parameters_cell(
     source,  # text of the cell
 ) -> dict:  # name -> Parameter
     "Names, defaults and comments of simple assignments. ValueError for anything else."
-    comments = {t.start[0]: t.string.lstrip("# ") for t in tokenize.generate_tokens(io.StringIO(source).readline)
-                if t.type == tokenize.COMMENT}
+    comments = {
+        t.start[0]: t.string.lstrip("# ")
+        for t in tokenize.generate_tokens(io.StringIO(source).readline)
+        if t.type == tokenize.COMMENT
+    }
     found = {}
     for node in ast.parse(source).body:
         try:
             (target,) = node.targets
             found[target.id] = Parameter(ast.literal_eval(node.value), comments.get(node.end_lineno, ""))
         except (AttributeError, ValueError) as error:
-            raise ValueError(f"line {node.lineno} of the parameters cell is not `name = literal`: "
-                             f"{ast.get_source_segment(source, node)!r}") from error
+            raise ValueError(
+                f"line {node.lineno} of the parameters cell is not `name = literal`: "
+                f"{ast.get_source_segment(source, node)!r}"
+            ) from error
     return found
 
-# %% ../nbs/17_replication.ipynb #6f25db48
+# %% ../nbs/17_replication.ipynb #4d7d27dd
 def read_replication(
     path,  # notebook file
 ) -> Replication:
@@ -265,14 +278,16 @@ def read_replication(
     texts = {kind: ["".join(c["source"]) for c in cells if c["cell_type"] == kind] for kind in ("markdown", "code")}
     tagged = ["".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])]
     if len(tagged) != 1:
-        raise ValueError(f"{path.name} has {len(tagged)} cells tagged `parameters`, expected one: papermill would "
-                         "run it with its defaults whatever is asked for")
+        raise ValueError(
+            f"{path.name} has {len(tagged)} cells tagged `parameters`, expected one: papermill would "
+            "run it with its defaults whatever is asked for"
+        )
     lines = [line.strip() for text in texts["markdown"] for line in text.splitlines()]
     title = next((line[2:] for line in lines if line.startswith("# ")), path.stem)
     subtitle = next((line[2:] for line in lines if line.startswith("> ")), "")
     return Replication(path.stem, path, title, subtitle, parse_parameters_cell(tagged[0]))
 
-# %% ../nbs/17_replication.ipynb #499da302
+# %% ../nbs/17_replication.ipynb #bab9eb11
 def list_replications(
     folder=None,  # folder of the notebooks; None: the installed one
 ) -> dict:  # name -> Replication, sorted by name
@@ -280,7 +295,7 @@ def list_replications(
     folder = Path(folder) if folder else replications_dir()
     return {f.stem: read_replication(f) for f in sorted(folder.glob("*.ipynb")) if f.name[0] not in "._"}
 
-# %% ../nbs/17_replication.ipynb #bee3a209
+# %% ../nbs/17_replication.ipynb #2bee0289
 def conform(
     name,  # name of the parameter, for the message
     value,  # the value
@@ -295,10 +310,12 @@ def conform(
         return float(value)
     if isinstance(default, list) and isinstance(value, tuple):
         return list(value)
-    raise ValueError(f"parameter {name}: got {value!r} ({type(value).__name__}), expected "
-                     f"{type(default).__name__}, as in its default {default!r}")
+    raise ValueError(
+        f"parameter {name}: got {value!r} ({type(value).__name__}), expected "
+        f"{type(default).__name__}, as in its default {default!r}"
+    )
 
-# %% ../nbs/17_replication.ipynb #0747bbb8
+# %% ../nbs/17_replication.ipynb #2237ca8d
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
@@ -316,7 +333,7 @@ def parse_value(
         value = text
     return conform(name, value, default)
 
-# %% ../nbs/17_replication.ipynb #d7e45795
+# %% ../nbs/17_replication.ipynb #2ae130a0
 def write_atomically(
     path,  # file to write
     write,  # function that writes a file, given its path
@@ -343,7 +360,7 @@ def write_text(
     "Write a text file atomically, in UTF-8."
     return write_atomically(path, lambda p: Path(p).write_text(text, encoding="utf-8"))
 
-# %% ../nbs/17_replication.ipynb #0c919d93
+# %% ../nbs/17_replication.ipynb #40f671c9
 _PACKAGES = ("numpy", "scipy", "pandas", "numba", "scikit-learn", "xarray", "joblib", "matplotlib", "papermill")
 
 
@@ -362,14 +379,19 @@ def provenance(
 ) -> dict:
     "With what a result was made: versions, machine, date, and what the caller adds."
     return {
-        "gp_literate": __version__, "python": platform.python_version(),
+        "gp_literate": __version__,
+        "python": platform.python_version(),
         "packages": {p: v for p in _PACKAGES if (v := _version(p))},
-        "platform": platform.platform(), "cpu_count": os.cpu_count(),
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seed": seed, "parameters": parameters or {}, "data_sha256": data or {}, "seconds": seconds,
+        "seed": seed,
+        "parameters": parameters or {},
+        "data_sha256": data or {},
+        "seconds": seconds,
     }
 
-# %% ../nbs/17_replication.ipynb #5028ee68
+# %% ../nbs/17_replication.ipynb #16f01912
 def markdown_table(
     table,  # DataFrame; its index is printed only when it has a name
 ) -> str:
@@ -380,7 +402,7 @@ def markdown_table(
     rows = [["" if v in ("nan", "None", "<NA>") else v.replace("|", "\\|") for v in row] for row in rows]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]) + "\n"
 
-# %% ../nbs/17_replication.ipynb #4b822385
+# %% ../nbs/17_replication.ipynb #0fe70220
 def results_markdown(
     table,  # DataFrame: comparison with a paper, or any table of results
     title,  # heading
@@ -396,7 +418,7 @@ def results_markdown(
     cells = table.drop(columns="se") if table["se"].isna().all() else table
     return "\n\n".join([*filter(None, parts), "## Every cell", markdown_table(cells.drop(columns="note"))])
 
-# %% ../nbs/17_replication.ipynb #3f46f9eb
+# %% ../nbs/17_replication.ipynb #db81e53b
 def save_results(
     name,  # name of the replication
     results,  # DataFrame, one row per replicate x method x trait -> <name>.parquet
@@ -417,7 +439,7 @@ def save_results(
     files.append(write_text(f"{stem}.provenance.json", json.dumps(provenance or {}, indent=2, default=str)))
     return files
 
-# %% ../nbs/17_replication.ipynb #05f8b8b4
+# %% ../nbs/17_replication.ipynb #64da1f60
 def import_extra(
     module,  # module to import
     extra,  # extra of gp_literate that brings it
@@ -429,7 +451,7 @@ def import_extra(
         message = f'{module} is needed for this and is not installed: pip install "gp_literate[{extra}]"'
         raise ImportError(message) from error
 
-# %% ../nbs/17_replication.ipynb #88745f8b
+# %% ../nbs/17_replication.ipynb #089da9be
 _FOLDED = """{% extends 'lab/index.html.j2' %}
 {% block html_head_css %}{{ super() }}<style>
 body {max-width: 60rem; margin: auto; padding: 0 1rem}
@@ -447,12 +469,17 @@ def write_page(
     "Executed notebook as one HTML file, figures embedded, code folded."
     jinja2 = import_extra("jinja2", "replicate")
     exporter = import_extra("nbconvert", "replicate").HTMLExporter(
-        extra_loaders=[jinja2.DictLoader({"folded.html.j2": _FOLDED})], template_file="folded.html.j2",
-        exclude_input_prompt=True, exclude_output_prompt=True, require_js_url="", mathjax_url="")
+        extra_loaders=[jinja2.DictLoader({"folded.html.j2": _FOLDED})],
+        template_file="folded.html.j2",
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        require_js_url="",
+        mathjax_url="",
+    )
     body, _ = exporter.from_filename(str(notebook), resources={"metadata": {"name": title}})
     return write_text(page, body)
 
-# %% ../nbs/17_replication.ipynb #2e584b6d
+# %% ../nbs/17_replication.ipynb #5feef8de
 class ReplicationFailed(RuntimeError):
     "A cell of a replication notebook failed; the message names the cell, the error and the partial notebook."
 
@@ -466,21 +493,29 @@ def check_parameters(
         look_up(name, replication.parameters, f"parameter of {replication.name}")
     return {name: conform(name, value, replication.parameters[name].default) for name, value in parameters.items()}
 
-# %% ../nbs/17_replication.ipynb #5067ffcf
+# %% ../nbs/17_replication.ipynb #aae77d54
 def _execute(replication, parameters, partial, progress):
     "Run a notebook by papermill into `partial`; ReplicationFailed when a cell fails."
     papermill = import_extra("papermill", "replicate")
     try:
         papermill.execute_notebook(
-            str(replication.path), str(partial), parameters, progress_bar=progress, cwd=os.getcwd(),
-            extra_arguments=["--IPKernelApp.log_level=ERROR"])
+            str(replication.path),
+            str(partial),
+            parameters,
+            progress_bar=progress,
+            cwd=os.getcwd(),
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
     except papermill.PapermillExecutionError as error:
-        raise ReplicationFailed(f"{replication.name} failed in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
-                                f"the notebook up to there: {partial}") from None
+        raise ReplicationFailed(
+            f"{replication.name} failed in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
+            f"the notebook up to there: {partial}"
+        ) from None
 
-# %% ../nbs/17_replication.ipynb #5179df06
+# %% ../nbs/17_replication.ipynb #8853670c
 class Run(NamedTuple):
     "A finished run."
+
     name: str
     notebook: Path  # executed copy
     page: Path  # the same as HTML
@@ -510,16 +545,18 @@ def run_replication(
     _add_run(results_dir / f"{name}.provenance.json", parameters, start)
     return Run(name, notebook, page, time.time() - start)
 
-# %% ../nbs/17_replication.ipynb #6cf3a0e8
+# %% ../nbs/17_replication.ipynb #d918f7e0
 def _add_run(path, parameters, start):
     "Note the parameters and the whole time of a run in its provenance file; start one when the notebook wrote none."
     fresh = path.exists() and path.stat().st_mtime >= start - 1
     record = json.loads(path.read_text(encoding="utf-8")) if fresh else provenance()
-    record["run"] = {"given_parameters": {k: v for k, v in parameters.items() if k != "results_dir"},
-                     "seconds": round(time.time() - start, 1)}
+    record["run"] = {
+        "given_parameters": {k: v for k, v in parameters.items() if k != "results_dir"},
+        "seconds": round(time.time() - start, 1),
+    }
     write_text(path, json.dumps(record, indent=2, default=str))
 
-# %% ../nbs/17_replication.ipynb #f25a0e6f
+# %% ../nbs/17_replication.ipynb #638b059e
 def overview(
     results_dir="results",  # folder of results
     folder=None,  # folder of the notebooks and targets; None: the installed one
@@ -546,7 +583,7 @@ def overview(
     counts = dict.fromkeys(columns[2:6], "Int64")
     return pd.DataFrame(rows, columns=columns).astype(counts)
 
-# %% ../nbs/17_replication.ipynb #a3e412c6
+# %% ../nbs/17_replication.ipynb #b30c4a2b
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 :root {{color-scheme: light dark}}
@@ -558,21 +595,26 @@ th, td {{text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #8886}
 </style></head><body><h1>{title}</h1><p>{intro}</p>{table}
 <p><small>gp_literate {version}, {date}</small></p></body></html>
 """
-_INTRO = ("One row per table. “replicated” means that every cell of ours rounds to the printed number; everything else "
-         "says what differs or was not run.")
+_INTRO = (
+    "One row per table. “replicated” means that every cell of ours rounds to the printed number; everything else "
+    "says what differs or was not run."
+)
 
-# %% ../nbs/17_replication.ipynb #9e87feae
+# %% ../nbs/17_replication.ipynb #ab13b5a8
 def _row_html(row, results_dir):
     "One row of the overview as HTML, with a link to the page of the run."
     name = html.escape(row["replication"])
     link = f'<a href="{name}.html">{name}</a>' if (Path(results_dir) / f"{name}.html").exists() else name
     kind = "replicated" if row["status"] == "replicated" else "differs" if "differ" in row["status"] else ""
-    numbers = "".join(f'<td class="number">{"" if pd.isna(row[c]) else row[c]}</td>'
-                      for c in ("cells", "equal", "differs", "not_run"))
-    return (f'<tr><td>{link}</td><td>{html.escape(row["table"])}</td>{numbers}'
-            f'<td class="{kind}">{html.escape(row["status"])}</td></tr>')
+    numbers = "".join(
+        f'<td class="number">{"" if pd.isna(row[c]) else row[c]}</td>' for c in ("cells", "equal", "differs", "not_run")
+    )
+    return (
+        f"<tr><td>{link}</td><td>{html.escape(row['table'])}</td>{numbers}"
+        f'<td class="{kind}">{html.escape(row["status"])}</td></tr>'
+    )
 
-# %% ../nbs/17_replication.ipynb #7b558faf
+# %% ../nbs/17_replication.ipynb #4e14ecb1
 def write_report(
     results_dir="results",  # folder of results
     folder=None,  # folder of the notebooks and targets; None: the installed one
@@ -580,28 +622,47 @@ def write_report(
     "Write the overview of a results folder. FileNotFoundError when the folder does not exist."
     results_dir = Path(results_dir)
     if not results_dir.is_dir():
-        raise FileNotFoundError(f"there is no results folder {results_dir}: run a replication first, for instance "
-                                "gp-literate replicate run demo")
+        raise FileNotFoundError(
+            f"there is no results folder {results_dir}: run a replication first, for instance "
+            "gp-literate replicate run demo"
+        )
     table, title = overview(results_dir, folder), "Replications"
-    head = "".join(f'<th{" class=number" if 1 < k < 6 else ""}>{c.replace("_", " ")}</th>' for k, c in enumerate(table))
+    head = "".join(f"<th{' class=number' if 1 < k < 6 else ''}>{c.replace('_', ' ')}</th>" for k, c in enumerate(table))
     body = "".join(_row_html(row, results_dir) for row in table.to_dict("records"))
-    page = _PAGE.format(title=title, intro=_INTRO, table=f"<table><tr>{head}</tr>{body}</table>", version=__version__,
-                       date=datetime.now(UTC).date())
-    return (write_text(results_dir / "index.html", page),
-            write_text(results_dir / "report.md", f"# {title}\n\n{_INTRO}\n\n{markdown_table(table)}"))
+    page = _PAGE.format(
+        title=title,
+        intro=_INTRO,
+        table=f"<table><tr>{head}</tr>{body}</table>",
+        version=__version__,
+        date=datetime.now(UTC).date(),
+    )
+    return (
+        write_text(results_dir / "index.html", page),
+        write_text(results_dir / "report.md", f"# {title}\n\n{_INTRO}\n\n{markdown_table(table)}"),
+    )
 
-# %% ../nbs/17_replication.ipynb #0beb1b49
+# %% ../nbs/17_replication.ipynb #fd555872
 def _parser():
     "The argument parser of gp-literate."
     parser = argparse.ArgumentParser(prog="gp-literate", description="Regenerate the tables of papers.")
     parser.add_argument("--version", action="version", version=f"gp-literate {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True).add_parser(
-        "replicate", help="regenerate a paper's table").add_subparsers(dest="action", required=True)
+    commands = (
+        parser.add_subparsers(dest="command", required=True)
+        .add_parser("replicate", help="regenerate a paper's table")
+        .add_subparsers(dest="action", required=True)
+    )
     commands.add_parser("list", help="list the replications and their parameters")
     run = commands.add_parser("run", help="run one replication")
     run.add_argument("name", help="name of the replication, see `gp-literate replicate list`")
-    run.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"),
-                     help="set a parameter of the notebook; may be given several times")
+    run.add_argument(
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("KEY", "VALUE"),
+        help="set a parameter of the notebook; may be given several times",
+    )
     run.add_argument("--profile", choices=("smoke", "paper"), help="small and quick, or the paper's own size")
     run.add_argument("--n-jobs", type=int, help="units run side by side")
     run.add_argument("--no-progress", action="store_true", help="no progress bar")
@@ -610,7 +671,7 @@ def _parser():
         command.add_argument("--results-dir", default="results", help="folder for results (default: %(default)s)")
     return parser
 
-# %% ../nbs/17_replication.ipynb #c1f08635
+# %% ../nbs/17_replication.ipynb #3204d4d4
 def _print_list():
     "Print every replication with its parameters and their defaults."
     for r in list_replications().values():
@@ -630,7 +691,7 @@ def _print_run(run):
     print(f"done in {run.seconds:.0f} s\n  report    {shown / run.page.name}\n  notebook  {shown / run.notebook.name}")
     print(f"  table     {shown / (run.name + '.md')}" if table.exists() else "  (the notebook saved no table)")
 
-# %% ../nbs/17_replication.ipynb #5a28bb63
+# %% ../nbs/17_replication.ipynb #2a40f719
 def _run_command(args):
     "`replicate run`: parse the parameters against the notebook's own, then run."
     known = list_replications()
@@ -645,7 +706,7 @@ def _run_command(args):
     results_dir = parameters.pop("results_dir", args.results_dir)
     _print_run(run_replication(args.name, parameters, results_dir, progress=not args.no_progress))
 
-# %% ../nbs/17_replication.ipynb #71bf33af
+# %% ../nbs/17_replication.ipynb #73f97e90
 def main(
     argv=None,  # list of words; None: the command line
 ) -> int:  # 0 fine, 1 a run failed, 2 called wrongly

@@ -17,30 +17,33 @@ from numba import njit
 
 from .genotypes import Population
 
-# %% ../nbs/02_simulation.ipynb #b5f78d11
+# %% ../nbs/02_simulation.ipynb #2e9df946
 class GeneticMap(NamedTuple):
     "Places of p loci, ordered by chromosome and by position within it."
-    contig: np.ndarray # (p,) int64 index of the chromosome, 0, 0, ..., 1, 1, ...
-    position: np.ndarray # (p,) float64 distance from the start of the chromosome, cM
+
+    contig: np.ndarray  # (p,) int64 index of the chromosome, 0, 0, ..., 1, 1, ...
+    position: np.ndarray  # (p,) float64 distance from the start of the chromosome, cM
 
     @property
-    def n_loci(self) -> int: return len(self.position)
+    def n_loci(self) -> int:
+        return len(self.position)
 
     @property
     def bounds(self) -> np.ndarray:
         "(n_chromosomes + 1,) first locus of each chromosome, and p."
         return np.flatnonzero(np.r_[True, np.diff(self.contig) != 0, True])
 
-# %% ../nbs/02_simulation.ipynb #ceca4d69
+# %% ../nbs/02_simulation.ipynb #e6e446a3
 def genetic_map(
-    contig, # (p,) chromosome of each locus: labels of any type, loci of one chromosome together
-    position, # (p,) position on the chromosome, cM
-) -> GeneticMap: # contigs as 0, 1, ... in order of appearance
+    contig,  # (p,) chromosome of each locus: labels of any type, loci of one chromosome together
+    position,  # (p,) position on the chromosome, cM
+) -> GeneticMap:  # contigs as 0, 1, ... in order of appearance
     "Checked map of loci. ValueError when positions are negative, not finite or decrease, or a chromosome is split."
     labels, position = np.asarray(contig), np.asarray(position, dtype=float)
     if labels.ndim != 1 or labels.shape != position.shape or not len(labels):
-        raise ValueError(f"contig and position must be 1-D, of one length and not empty: got {labels.shape} and "
-                         f"{position.shape}")
+        raise ValueError(
+            f"contig and position must be 1-D, of one length and not empty: got {labels.shape} and {position.shape}"
+        )
     if not np.isfinite(position).all() or position.min() < 0:
         raise ValueError(f"position must be finite and not negative (cM): got {_first_bad(position)}")
     changes = np.r_[True, labels[1:] != labels[:-1]]
@@ -49,21 +52,24 @@ def genetic_map(
     backwards = np.flatnonzero((np.diff(position) < 0) & ~changes[1:])
     if len(backwards):
         k = backwards[0]
-        raise ValueError(f"position must not decrease along a chromosome: locus {k + 1} at {position[k + 1]:g} cM "
-                         f"follows {position[k]:g} cM; sort the loci by position")
+        raise ValueError(
+            f"position must not decrease along a chromosome: locus {k + 1} at {position[k + 1]:g} cM "
+            f"follows {position[k]:g} cM; sort the loci by position"
+        )
     return GeneticMap(np.cumsum(changes) - 1, position)
 
-def _first_bad(position): # (p,) cM
+
+def _first_bad(position):  # (p,) cM
     "The first position that is negative or not finite, with its index, for a message."
     k = np.flatnonzero(~np.isfinite(position) | (position < 0))[0]
     return f"{position[k]:g} at locus {k}"
 
-# %% ../nbs/02_simulation.ipynb #ff8f8065
+# %% ../nbs/02_simulation.ipynb #01d9b2e8
 def uniform_map(
-    n_loci: int, # number of loci in all
-    n_chromosomes: int = 10, # number of chromosomes; the loci are shared out as evenly as they go
-    chromosome_cm: float = 100.0, # length of each chromosome, cM
-    seed=None, # None: evenly spaced from end to end; int | SeedSequence | Generator: uniformly random places
+    n_loci: int,  # number of loci in all
+    n_chromosomes: int = 10,  # number of chromosomes; the loci are shared out as evenly as they go
+    chromosome_cm: float = 100.0,  # length of each chromosome, cM
+    seed=None,  # None: evenly spaced from end to end; int | SeedSequence | Generator: uniformly random places
 ) -> GeneticMap:
     "Map of loci spread evenly, or uniformly at random, over chromosomes of one length."
     if not 1 <= n_chromosomes <= n_loci:
@@ -71,24 +77,25 @@ def uniform_map(
     if not 0 < chromosome_cm < np.inf:
         raise ValueError(f"chromosome_cm must be a positive length in cM: got {chromosome_cm}")
     sizes = np.full(n_chromosomes, n_loci // n_chromosomes)
-    sizes[:n_loci % n_chromosomes] += 1
-    if seed is None: position = [np.linspace(0, chromosome_cm, m) for m in sizes]
+    sizes[: n_loci % n_chromosomes] += 1
+    if seed is None:
+        position = [np.linspace(0, chromosome_cm, m) for m in sizes]
     else:
         rng = np.random.default_rng(seed)
         position = [np.sort(rng.uniform(0, chromosome_cm, m)) for m in sizes]
     return genetic_map(np.repeat(np.arange(n_chromosomes), sizes), np.concatenate(position))
 
-# %% ../nbs/02_simulation.ipynb #5c40e1c9
+# %% ../nbs/02_simulation.ipynb #a484f153
 def dosage(
-    haplotypes, # (n, 2, p) int8 alleles 0/1
-) -> np.ndarray: # (n, p) int8 copies of allele 1: 0, 1 or 2
+    haplotypes,  # (n, 2, p) int8 alleles 0/1
+) -> np.ndarray:  # (n, p) int8 copies of allele 1: 0, 1 or 2
     "Dosage of allele 1, the sum of the two strands."
     return haplotypes[:, 0] + haplotypes[:, 1]
 
-# %% ../nbs/02_simulation.ipynb #e1dbc3ea
+# %% ../nbs/02_simulation.ipynb #1a7460f4
 def _check_haplotypes(
-    haplotypes, # (n, 2, p) alleles
-    gmap: GeneticMap = None, # map of the same p loci, when there is one
+    haplotypes,  # (n, 2, p) alleles
+    gmap: GeneticMap = None,  # map of the same p loci, when there is one
 ):
     "ValueError unless haplotypes are an (n, 2, p) integer array of 0/1 that fits the map."
     h = np.asarray(haplotypes)
@@ -100,14 +107,14 @@ def _check_haplotypes(
         raise ValueError(f"gmap has {gmap.n_loci} loci but haplotypes have {h.shape[2]}: they must be the same loci")
     return np.ascontiguousarray(h)
 
-# %% ../nbs/02_simulation.ipynb #9a625388
+# %% ../nbs/02_simulation.ipynb #b0769f40
 @njit(cache=True)
 def _gamete(
-    pair, # (2, p) int8 the parent's two strands
-    position, # (p,) cM
-    bounds, # (n_chromosomes + 1,) first locus of each chromosome, and p
-    rng, # numpy Generator
-    out, # (p,) int8 the gamete is written here
+    pair,  # (2, p) int8 the parent's two strands
+    position,  # (p,) cM
+    bounds,  # (n_chromosomes + 1,) first locus of each chromosome, and p
+    rng,  # numpy Generator
+    out,  # (p,) int8 the gamete is written here
 ):
     "Write one gamete of a parent: Haldane crossovers, free recombination between chromosomes."
     for c in range(len(bounds) - 1):
@@ -120,26 +127,28 @@ def _gamete(
             out[first:last] = pair[strand, first:last]
             first, strand = last, 1 - strand
 
-# %% ../nbs/02_simulation.ipynb #9df73f87
+# %% ../nbs/02_simulation.ipynb #175326c7
 @njit(cache=True)
 def _gametes(
-    haplotypes, # (n, 2, p) int8
-    parents, # (m,) int64 index of the parent of each gamete
-    position, # (p,) cM
-    bounds, # (n_chromosomes + 1,)
-    rng, # numpy Generator
+    haplotypes,  # (n, 2, p) int8
+    parents,  # (m,) int64 index of the parent of each gamete
+    position,  # (p,) cM
+    bounds,  # (n_chromosomes + 1,)
+    rng,  # numpy Generator
 ):
     "(m, p) int8: one gamete of each listed parent."
     out = np.empty((len(parents), haplotypes.shape[2]), dtype=np.int8)
-    for k in range(len(parents)): _gamete(haplotypes[parents[k]], position, bounds, rng, out[k])
+    for k in range(len(parents)):
+        _gamete(haplotypes[parents[k]], position, bounds, rng, out[k])
     return out
 
+
 def gametes(
-    haplotypes, # (n, 2, p) int8 alleles of the parents
-    parents, # (m,) index of the parent of each gamete, 0 to n - 1
-    gmap: GeneticMap, # map of the p loci
-    seed=None, # int | SeedSequence | Generator
-) -> np.ndarray: # (m, p) int8 haploid gametes
+    haplotypes,  # (n, 2, p) int8 alleles of the parents
+    parents,  # (m,) index of the parent of each gamete, 0 to n - 1
+    gmap: GeneticMap,  # map of the p loci
+    seed=None,  # int | SeedSequence | Generator
+) -> np.ndarray:  # (m, p) int8 haploid gametes
     "Gametes by Haldane's (1919) model of meiosis. ValueError on malformed haplotypes or unknown parents."
     h, parents = _check_haplotypes(haplotypes, gmap), np.asarray(parents)
     if parents.ndim != 1 or not np.issubdtype(parents.dtype, np.integer):
@@ -148,93 +157,99 @@ def gametes(
         raise ValueError(f"parents must be between 0 and {len(h) - 1}: got {parents.min()} to {parents.max()}")
     return _gametes(h, parents.astype(np.int64), gmap.position, gmap.bounds, np.random.default_rng(seed))
 
-# %% ../nbs/02_simulation.ipynb #5fe3ac05
+# %% ../nbs/02_simulation.ipynb #7be8a0b8
 def haldane(
-    distance_cm, # distance between loci on one chromosome, cM
-): # recombination fraction, the shape of distance_cm
+    distance_cm,  # distance between loci on one chromosome, cM
+):  # recombination fraction, the shape of distance_cm
     "Recombination fraction at a map distance (Haldane 1919): (1 - exp(-2d)) / 2, d in Morgans."
     return -0.5 * np.expm1(-np.asarray(distance_cm, dtype=float) / 50)
 
-# %% ../nbs/02_simulation.ipynb #077aa14b
+# %% ../nbs/02_simulation.ipynb #d3c8b9dc
 def mate(
-    haplotypes, # (n, 2, p) int8 alleles of the parents
-    mothers, # (m,) index of the mother of each offspring
-    fathers, # (m,) index of the father of each offspring
-    gmap: GeneticMap, # map of the p loci
-    seed=None, # int | SeedSequence | Generator
-) -> np.ndarray: # (m, 2, p) int8 offspring: strand 0 from the mother, strand 1 from the father
+    haplotypes,  # (n, 2, p) int8 alleles of the parents
+    mothers,  # (m,) index of the mother of each offspring
+    fathers,  # (m,) index of the father of each offspring
+    gmap: GeneticMap,  # map of the p loci
+    seed=None,  # int | SeedSequence | Generator
+) -> np.ndarray:  # (m, 2, p) int8 offspring: strand 0 from the mother, strand 1 from the father
     "Offspring of the listed matings. ValueError when the two lists differ in length."
     if len(mothers) != len(fathers):
         raise ValueError(f"mothers and fathers must have one length: got {len(mothers)} and {len(fathers)}")
     rng = np.random.default_rng(seed)
     return np.stack([gametes(haplotypes, mothers, gmap, rng), gametes(haplotypes, fathers, gmap, rng)], axis=1)
 
-# %% ../nbs/02_simulation.ipynb #c8bd3216
+# %% ../nbs/02_simulation.ipynb #2c6a7db3
 def random_mating(
-    haplotypes, # (n, 2, p) int8 alleles of the parents, n >= 2
-    n_offspring: int, # number of offspring
-    gmap: GeneticMap, # map of the p loci
-    seed=None, # int | SeedSequence | Generator
-) -> np.ndarray: # (n_offspring, 2, p) int8
+    haplotypes,  # (n, 2, p) int8 alleles of the parents, n >= 2
+    n_offspring: int,  # number of offspring
+    gmap: GeneticMap,  # map of the p loci
+    seed=None,  # int | SeedSequence | Generator
+) -> np.ndarray:  # (n_offspring, 2, p) int8
     "Random union of gametes (Wright-Fisher). ValueError with fewer than 2 parents or no offspring."
     n = len(haplotypes)
-    if n < 2: raise ValueError(f"haplotypes must hold at least 2 parents for random mating: got {n}")
-    if n_offspring < 1: raise ValueError(f"n_offspring must be at least 1: got {n_offspring}")
+    if n < 2:
+        raise ValueError(f"haplotypes must hold at least 2 parents for random mating: got {n}")
+    if n_offspring < 1:
+        raise ValueError(f"n_offspring must be at least 1: got {n_offspring}")
     rng = np.random.default_rng(seed)
     mothers, fathers = rng.integers(0, n, (2, n_offspring))
     return mate(haplotypes, mothers, fathers, gmap, rng)
 
-# %% ../nbs/02_simulation.ipynb #decd453b
+# %% ../nbs/02_simulation.ipynb #711f308c
 def expected_heterozygosity(
-    haplotypes, # (n, 2, p) int8 alleles
-) -> float: # mean over loci of 2f(1 - f)
+    haplotypes,  # (n, 2, p) int8 alleles
+) -> float:  # mean over loci of 2f(1 - f)
     "Expected heterozygosity (gene diversity) averaged over the loci, fixed ones included."
     f = np.asarray(haplotypes).mean(axis=(0, 1), dtype=float)
     return float(np.mean(2 * f * (1 - f)))
 
-# %% ../nbs/02_simulation.ipynb #1b6064d6
+# %% ../nbs/02_simulation.ipynb #c100542e
 def mutate(
-    haplotypes, # (n, 2, p) int8 alleles; left unchanged
-    rate, # mutation rate per locus, strand and generation, a number or (p,), each in [0, 0.5]
-    seed=None, # int | SeedSequence | Generator
-) -> np.ndarray: # (n, 2, p) int8 alleles after one generation of mutation
+    haplotypes,  # (n, 2, p) int8 alleles; left unchanged
+    rate,  # mutation rate per locus, strand and generation, a number or (p,), each in [0, 0.5]
+    seed=None,  # int | SeedSequence | Generator
+) -> np.ndarray:  # (n, 2, p) int8 alleles after one generation of mutation
     "Recurrent two-way mutation 0 <-> 1. ValueError when a rate lies outside [0, 0.5]."
     h, rate = _check_haplotypes(haplotypes).copy(), np.asarray(rate, dtype=float)
     n, _, p = h.shape
     if rate.ndim and rate.shape != (p,):
         raise ValueError(f"rate must be a number or one rate for each of the {p} loci: got shape {rate.shape}")
-    if not ((rate >= 0) & (rate <= 0.5)).all(): raise ValueError(f"rate must lie in [0, 0.5]: got {rate}")
+    if not ((rate >= 0) & (rate <= 0.5)).all():
+        raise ValueError(f"rate must lie in [0, 0.5]: got {rate}")
     rng, total = np.random.default_rng(seed), np.cumsum(np.broadcast_to(rate, p))
     count = rng.poisson(2 * n * total[-1])
     locus = np.searchsorted(total, rng.uniform(0, total[-1], count), side="right")
     np.bitwise_xor.at(h.reshape(2 * n, p), (rng.integers(0, 2 * n, count), locus), 1)
     return h
 
-# %% ../nbs/02_simulation.ipynb #f3e30c5a
+# %% ../nbs/02_simulation.ipynb #4bf46953
 def founders(
-    gmap: GeneticMap, # map of the p loci
-    ne: int = 100, # parents in every generation, the effective population size
-    n_generations: int = 100, # generations of random mating
-    mutation_rate=2.5e-3, # per locus, strand and generation, a number or (p,)
-    seed=None, # int | SeedSequence | Generator
-) -> np.ndarray: # (ne, 2, p) int8 alleles of the last generation
+    gmap: GeneticMap,  # map of the p loci
+    ne: int = 100,  # parents in every generation, the effective population size
+    n_generations: int = 100,  # generations of random mating
+    mutation_rate=2.5e-3,  # per locus, strand and generation, a number or (p,)
+    seed=None,  # int | SeedSequence | Generator
+) -> np.ndarray:  # (ne, 2, p) int8 alleles of the last generation
     "Founders in mutation-drift-recombination balance, begun from random alleles of frequency one half."
-    if ne < 2: raise ValueError(f"ne must be at least 2 parents: got {ne}")
-    if n_generations < 0: raise ValueError(f"n_generations must not be negative: got {n_generations}")
+    if ne < 2:
+        raise ValueError(f"ne must be at least 2 parents: got {ne}")
+    if n_generations < 0:
+        raise ValueError(f"n_generations must not be negative: got {n_generations}")
     rng = np.random.default_rng(seed)
     h = rng.integers(0, 2, (ne, 2, gmap.n_loci), dtype=np.int8)
     for _ in range(n_generations):
         h = random_mating(h, ne, gmap, rng)
-        if np.any(mutation_rate): h = mutate(h, mutation_rate, rng)
+        if np.any(mutation_rate):
+            h = mutate(h, mutation_rate, rng)
     return h
 
-# %% ../nbs/02_simulation.ipynb #bd0bd37f
+# %% ../nbs/02_simulation.ipynb #741a12cf
 def ld_decay(
-    haplotypes, # (n, 2, p) int8 alleles
-    gmap: GeneticMap, # map of the p loci
-    bins, # (b + 1,) edges of the distance bins, cM
-    min_maf: float = 0.1, # loci with a rarer allele are left out
-) -> pd.DataFrame: # b rows: distance_cm, r2 (mean), n_pairs
+    haplotypes,  # (n, 2, p) int8 alleles
+    gmap: GeneticMap,  # map of the p loci
+    bins,  # (b + 1,) edges of the distance bins, cM
+    min_maf: float = 0.1,  # loci with a rarer allele are left out
+) -> pd.DataFrame:  # b rows: distance_cm, r2 (mean), n_pairs
     "Mean r2 between loci of one chromosome, by distance."
     h = _check_haplotypes(haplotypes, gmap)
     f = h.mean(axis=(0, 1))
@@ -242,77 +257,87 @@ def ld_decay(
     r2, gap = [], []
     for c in range(gmap.contig[-1] + 1):
         use = np.flatnonzero(common & (gmap.contig == c))
-        if len(use) < 2: continue
+        if len(use) < 2:
+            continue
         pairs = np.triu_indices(len(use), 1)
         r2.append(np.corrcoef(h.reshape(-1, h.shape[2])[:, use], rowvar=False)[pairs] ** 2)
         gap.append(np.abs(np.subtract.outer(gmap.position[use], gmap.position[use]))[pairs])
-    if not r2: raise ValueError(f"no chromosome has two loci with minor allele frequency >= {min_maf}: lower min_maf")
+    if not r2:
+        raise ValueError(f"no chromosome has two loci with minor allele frequency >= {min_maf}: lower min_maf")
     table = pd.DataFrame({"distance_cm": np.concatenate(gap), "r2": np.concatenate(r2)})
     by_bin = table.groupby(pd.cut(table["distance_cm"], bins), observed=True)
     means = by_bin.agg(distance_cm=("distance_cm", "mean"), r2=("r2", "mean"), n_pairs=("r2", "size"))
     return means.reset_index(drop=True)
 
+
 def sved_r2(
-    c, # recombination fraction
-    ne: float, # effective population size
-): # expected r2, the shape of c
+    c,  # recombination fraction
+    ne: float,  # effective population size
+):  # expected r2, the shape of c
     "Expected LD between loci under drift and recombination (Sved 1971): 1 / (1 + 4 Ne c)."
     return 1 / (1 + 4 * ne * np.asarray(c, dtype=float))
 
-# %% ../nbs/02_simulation.ipynb #a0bec773
+# %% ../nbs/02_simulation.ipynb #2cf23c13
 def self_pollinate(
-    haplotypes, # (n, 2, p) int8 alleles
-    n_generations: int, # generations of selfing, one seed kept of each plant
-    gmap: GeneticMap, # map of the p loci
-    seed=None, # int | SeedSequence | Generator
-) -> np.ndarray: # (n, 2, p) int8
+    haplotypes,  # (n, 2, p) int8 alleles
+    n_generations: int,  # generations of selfing, one seed kept of each plant
+    gmap: GeneticMap,  # map of the p loci
+    seed=None,  # int | SeedSequence | Generator
+) -> np.ndarray:  # (n, 2, p) int8
     "Single-seed descent: every plant is replaced by one selfed offspring, n_generations times."
     rng, plants = np.random.default_rng(seed), np.arange(len(haplotypes))
-    for _ in range(n_generations): haplotypes = mate(haplotypes, plants, plants, gmap, rng)
+    for _ in range(n_generations):
+        haplotypes = mate(haplotypes, plants, plants, gmap, rng)
     return haplotypes
 
+
 def doubled_haploids(
-    haplotypes, # (n, 2, p) int8 alleles of the parents
-    parents, # (m,) index of the parent of each line
-    gmap: GeneticMap, # map of the p loci
-    seed=None, # int | SeedSequence | Generator
-) -> np.ndarray: # (m, 2, p) int8 fully homozygous lines
+    haplotypes,  # (n, 2, p) int8 alleles of the parents
+    parents,  # (m,) index of the parent of each line
+    gmap: GeneticMap,  # map of the p loci
+    seed=None,  # int | SeedSequence | Generator
+) -> np.ndarray:  # (m, 2, p) int8 fully homozygous lines
     "Doubled haploid lines: a gamete of each listed parent, beside its own copy."
     return np.repeat(gametes(haplotypes, parents, gmap, seed)[:, None], 2, axis=1)
 
-# %% ../nbs/02_simulation.ipynb #a20addc7
+# %% ../nbs/02_simulation.ipynb #5bf54028
 def ril_recombination(
-    r, # recombination fraction in one meiosis
-): # fraction of recombinant lines, the shape of r
+    r,  # recombination fraction in one meiosis
+):  # fraction of recombinant lines, the shape of r
     "Recombinant fraction among lines inbred by selfing (Haldane and Waddington 1931): 2r / (1 + 2r)."
     r = np.asarray(r, dtype=float)
     return 2 * r / (1 + 2 * r)
 
-# %% ../nbs/02_simulation.ipynb #9a09c66a
+# %% ../nbs/02_simulation.ipynb #62cdd640
 class Trait(NamedTuple):
     "An additive trait: what makes breeding values and phenotypes from dosages."
-    qtl: np.ndarray # (n_qtl,) int64 index of each QTL among the loci, increasing
-    effect: np.ndarray # (n_qtl,) effect of one copy of allele 1
-    centre: np.ndarray # (n_qtl,) mean dosage in the base population, where the mean breeding value is 0
-    noise_variance: float # variance of the environmental deviation
+
+    qtl: np.ndarray  # (n_qtl,) int64 index of each QTL among the loci, increasing
+    effect: np.ndarray  # (n_qtl,) effect of one copy of allele 1
+    centre: np.ndarray  # (n_qtl,) mean dosage in the base population, where the mean breeding value is 0
+    noise_variance: float  # variance of the environmental deviation
+
 
 def _draw_effects(n, distribution, rng):
     "(n,) raw QTL effects: standard normal, or gamma (shape 0.4, scale 1.66) with random sign."
-    if distribution == "normal": return rng.standard_normal(n)
-    if distribution == "gamma": return rng.gamma(0.4, 1.66, n) * rng.choice([-1, 1], n)
+    if distribution == "normal":
+        return rng.standard_normal(n)
+    if distribution == "gamma":
+        return rng.gamma(0.4, 1.66, n) * rng.choice([-1, 1], n)
     raise ValueError(f"effects must be 'normal' or 'gamma': got {distribution!r}")
 
-# %% ../nbs/02_simulation.ipynb #87951cbc
+# %% ../nbs/02_simulation.ipynb #b944a608
 def sample_trait(
-    dosages, # (n, p) int8 dosages of the base population
-    n_qtl: int, # number of QTL, drawn among the loci that segregate
-    h2: float = 0.5, # heritability in the base population, in (0, 1]
-    effects: str = "normal", # distribution of the QTL effects: "normal" or "gamma"
-    seed=None, # int | SeedSequence | Generator
-) -> Trait: # scaled to Var(a) = h2 and Var(e) = 1 - h2
+    dosages,  # (n, p) int8 dosages of the base population
+    n_qtl: int,  # number of QTL, drawn among the loci that segregate
+    h2: float = 0.5,  # heritability in the base population, in (0, 1]
+    effects: str = "normal",  # distribution of the QTL effects: "normal" or "gamma"
+    seed=None,  # int | SeedSequence | Generator
+) -> Trait:  # scaled to Var(a) = h2 and Var(e) = 1 - h2
     "Draw an additive trait. ValueError when h2 is outside (0, 1] or there are too few loci for n_qtl."
     dosages = np.asarray(dosages)
-    if not 0 < h2 <= 1: raise ValueError(f"h2 must lie in (0, 1]: got {h2}")
+    if not 0 < h2 <= 1:
+        raise ValueError(f"h2 must lie in (0, 1]: got {h2}")
     if not 1 <= n_qtl <= dosages.shape[1]:
         raise ValueError(f"n_qtl must be between 1 and the number of loci, {dosages.shape[1]}: got {n_qtl}")
     segregating = np.flatnonzero((dosages != dosages[:1]).any(axis=0))
@@ -324,45 +349,47 @@ def sample_trait(
     variance = np.var((dosages[:, qtl] - centre) @ raw)
     return Trait(qtl, raw * np.sqrt(h2 / variance), centre, 1.0 - h2)
 
-# %% ../nbs/02_simulation.ipynb #d7ec8f15
+# %% ../nbs/02_simulation.ipynb #c73d8b17
 def breeding_values(
-    dosages, # (n, p) int8 dosages
-    trait: Trait, # the trait
-) -> np.ndarray: # (n,) true breeding values, deviations from the base population
+    dosages,  # (n, p) int8 dosages
+    trait: Trait,  # the trait
+) -> np.ndarray:  # (n,) true breeding values, deviations from the base population
     "True additive breeding values."
     return (np.asarray(dosages)[:, trait.qtl] - trait.centre) @ trait.effect
 
+
 def phenotypes(
-    dosages, # (n, p) int8 dosages
-    trait: Trait, # the trait
-    seed=None, # int | SeedSequence | Generator
-) -> np.ndarray: # (n,) one record each
+    dosages,  # (n, p) int8 dosages
+    trait: Trait,  # the trait
+    seed=None,  # int | SeedSequence | Generator
+) -> np.ndarray:  # (n,) one record each
     "Phenotypes: true breeding value plus a normal environmental deviation."
     noise = np.random.default_rng(seed).normal(0, np.sqrt(trait.noise_variance), len(dosages))
     return breeding_values(dosages, trait) + noise
 
-# %% ../nbs/02_simulation.ipynb #489c1ae5
+# %% ../nbs/02_simulation.ipynb #867f03e8
 def select(
-    values, # (n,) what is selected on; larger is better
-    n_selected: int, # number kept, at least 2 and at most n
-) -> np.ndarray: # (n_selected,) int64 indices, best first; ties in the order given
+    values,  # (n,) what is selected on; larger is better
+    n_selected: int,  # number kept, at least 2 and at most n
+) -> np.ndarray:  # (n_selected,) int64 indices, best first; ties in the order given
     "Truncation selection. ValueError with fewer than 2 parents, more than there are, or values that are not finite."
     values = np.asarray(values, dtype=float)
-    if not np.isfinite(values).all(): raise ValueError("values must be finite: some are NaN or infinite")
+    if not np.isfinite(values).all():
+        raise ValueError("values must be finite: some are NaN or infinite")
     if not 2 <= n_selected <= len(values):
         raise ValueError(f"n_selected must be between 2 and n = {len(values)}: got {n_selected}")
     return np.argsort(-values, kind="stable")[:n_selected]
 
-# %% ../nbs/02_simulation.ipynb #72670746
+# %% ../nbs/02_simulation.ipynb #74fe6613
 def recurrent_selection(
-    haplotypes, # (n, 2, p) int8 alleles of the base population
-    trait: Trait, # the trait under selection
-    gmap: GeneticMap, # map of the p loci
-    n_selected: int, # parents kept in every cycle
-    n_cycles: int = 10, # cycles of selection
-    on: str = "phenotype", # select on "phenotype" or on "breeding value" (the truth)
-    seed=None, # int | SeedSequence | Generator
-) -> pd.DataFrame: # n_cycles + 1 rows: cycle, mean and variance of true breeding values, heterozygosity
+    haplotypes,  # (n, 2, p) int8 alleles of the base population
+    trait: Trait,  # the trait under selection
+    gmap: GeneticMap,  # map of the p loci
+    n_selected: int,  # parents kept in every cycle
+    n_cycles: int = 10,  # cycles of selection
+    on: str = "phenotype",  # select on "phenotype" or on "breeding value" (the truth)
+    seed=None,  # int | SeedSequence | Generator
+) -> pd.DataFrame:  # n_cycles + 1 rows: cycle, mean and variance of true breeding values, heterozygosity
     "Truncation selection and random mating, cycle after cycle, at constant population size."
     if on not in ("phenotype", "breeding value"):
         raise ValueError(f"on must be 'phenotype' or 'breeding value': got {on!r}")
@@ -375,88 +402,108 @@ def recurrent_selection(
         haplotypes = random_mating(haplotypes[select(y, n_selected)], len(haplotypes), gmap, rng)
     return pd.DataFrame(rows, columns=["cycle", "mean", "variance", "heterozygosity"])
 
-# %% ../nbs/02_simulation.ipynb #301883ed
+# %% ../nbs/02_simulation.ipynb #4dc4ad22
 def _sample_design(
-    parents, # (ne, 2, p) int8 alleles of the founders
-    n_samples: int, # number of samples
-    design: str, # "outbred", "ril" or "dh"
-    n_selfing: int, # generations of selfing of "ril"
-    gmap: GeneticMap, # map of the p loci
-    rng, # numpy Generator
-) -> np.ndarray: # (n_samples, 2, p) int8
+    parents,  # (ne, 2, p) int8 alleles of the founders
+    n_samples: int,  # number of samples
+    design: str,  # "outbred", "ril" or "dh"
+    n_selfing: int,  # generations of selfing of "ril"
+    gmap: GeneticMap,  # map of the p loci
+    rng,  # numpy Generator
+) -> np.ndarray:  # (n_samples, 2, p) int8
     "The sample that a design takes from its founders: one base plant each, as it is or made inbred."
     base = random_mating(parents, n_samples, gmap, rng)
-    if design == "ril": return self_pollinate(base, n_selfing, gmap, rng)
-    if design == "dh": return doubled_haploids(base, np.arange(n_samples), gmap, rng)
+    if design == "ril":
+        return self_pollinate(base, n_selfing, gmap, rng)
+    if design == "dh":
+        return doubled_haploids(base, np.arange(n_samples), gmap, rng)
     return base
 
-# %% ../nbs/02_simulation.ipynb #ae6bf2bf
+# %% ../nbs/02_simulation.ipynb #369f67d0
 def _draw_markers(
-    dosages, # (n, m) int8 dosages of all simulated loci
-    n_variants: int, # number of markers wanted
-    min_maf: float, # smallest minor allele frequency of a marker
-    rng, # numpy Generator
-) -> np.ndarray: # (n_variants,) int64 loci, increasing
+    dosages,  # (n, m) int8 dosages of all simulated loci
+    n_variants: int,  # number of markers wanted
+    min_maf: float,  # smallest minor allele frequency of a marker
+    rng,  # numpy Generator
+) -> np.ndarray:  # (n_variants,) int64 loci, increasing
     "Draw markers among the loci with a frequent enough minor allele. ValueError when there are too few."
     f = dosages.mean(axis=0) / 2
     usable = np.flatnonzero(np.minimum(f, 1 - f) >= max(min_maf, 1e-9))
     if len(usable) < n_variants:
-        raise ValueError(f"only {len(usable)} of {len(f)} simulated loci have a minor allele frequency >= {min_maf}, "
-                         f"but n_variants = {n_variants}: lower min_maf or n_generations, or raise ne or mutation_rate")
+        raise ValueError(
+            f"only {len(usable)} of {len(f)} simulated loci have a minor allele frequency >= {min_maf}, "
+            f"but n_variants = {n_variants}: lower min_maf or n_generations, or raise ne or mutation_rate"
+        )
     return np.sort(rng.choice(usable, n_variants, replace=False))
 
-# %% ../nbs/02_simulation.ipynb #e933b8d2
+# %% ../nbs/02_simulation.ipynb #ae157b96
 def simulate_population(
-    n_samples: int = 500, # number of individuals or lines
-    n_variants: int = 2000, # number of markers
+    n_samples: int = 500,  # number of individuals or lines
+    n_variants: int = 2000,  # number of markers
     *,
-    n_chromosomes: int = 10, # number of chromosomes
-    chromosome_cm: float = 100.0, # length of each, cM
-    n_qtl: int = 100, # number of QTL, all of them among the markers
-    h2: float = 0.5, # heritability in the sample returned, in (0, 1]
-    effects: str = "normal", # distribution of QTL effects: "normal" or "gamma"
-    design: str = "outbred", # "outbred", "ril" or "dh"
-    ne: int = 100, # founders, the effective size of the population they come from
-    n_generations: int = 100, # generations of random mating before the founders
-    mutation_rate: float = 2.5e-3, # per locus, strand and generation
-    min_maf: float = 0.05, # smallest minor allele frequency of a marker
-    n_selfing: int = 8, # generations of selfing of design "ril"
-    trait: str = "trait", # name of the trait
-    seed=None, # int | SeedSequence | Generator
-) -> Population: # phenotypes, true breeding values, contig and position (cM)
+    n_chromosomes: int = 10,  # number of chromosomes
+    chromosome_cm: float = 100.0,  # length of each, cM
+    n_qtl: int = 100,  # number of QTL, all of them among the markers
+    h2: float = 0.5,  # heritability in the sample returned, in (0, 1]
+    effects: str = "normal",  # distribution of QTL effects: "normal" or "gamma"
+    design: str = "outbred",  # "outbred", "ril" or "dh"
+    ne: int = 100,  # founders, the effective size of the population they come from
+    n_generations: int = 100,  # generations of random mating before the founders
+    mutation_rate: float = 2.5e-3,  # per locus, strand and generation
+    min_maf: float = 0.05,  # smallest minor allele frequency of a marker
+    n_selfing: int = 8,  # generations of selfing of design "ril"
+    trait: str = "trait",  # name of the trait
+    seed=None,  # int | SeedSequence | Generator
+) -> Population:  # phenotypes, true breeding values, contig and position (cM)
     "Simulate a population with known breeding values. ValueError on an unknown design or impossible numbers."
     if design not in ("outbred", "ril", "dh"):
         raise ValueError(f"design must be 'outbred', 'ril' or 'dh': got {design!r}")
-    if n_samples < 2: raise ValueError(f"n_samples must be at least 2: got {n_samples}")
+    if n_samples < 2:
+        raise ValueError(f"n_samples must be at least 2: got {n_samples}")
     if not 1 <= n_qtl <= n_variants:
         raise ValueError(f"n_qtl must be between 1 and n_variants = {n_variants}: got {n_qtl}")
-    if not 0 < h2 <= 1: raise ValueError(f"h2 must lie in (0, 1]: got {h2}")
+    if not 0 < h2 <= 1:
+        raise ValueError(f"h2 must lie in (0, 1]: got {h2}")
     rng = np.random.default_rng(seed)
     gmap = uniform_map(2 * n_variants, n_chromosomes, chromosome_cm)
     parents = founders(gmap, ne, n_generations, mutation_rate, rng)
     x = dosage(_sample_design(parents, n_samples, design, n_selfing, gmap, rng))
     keep = _draw_markers(x, n_variants, min_maf, rng)
-    return _with_trait(x[:, keep], gmap.contig[keep], gmap.position[keep],
-                       sample_trait(x[:, keep], n_qtl, h2, effects, rng), trait, rng, f"simulated, design {design}")
+    return _with_trait(
+        x[:, keep],
+        gmap.contig[keep],
+        gmap.position[keep],
+        sample_trait(x[:, keep], n_qtl, h2, effects, rng),
+        trait,
+        rng,
+        f"simulated, design {design}",
+    )
 
-# %% ../nbs/02_simulation.ipynb #9bcdc65a
+# %% ../nbs/02_simulation.ipynb #048c1f93
 def _with_trait(
-    dosages, # (n, p) int8
-    contig, # (p,) int64 index of the chromosome
-    position, # (p,) cM
-    trait: Trait, # the trait
-    name: str, # its name
-    rng, # numpy Generator
-    source: str, # where the data come from, in words
+    dosages,  # (n, p) int8
+    contig,  # (p,) int64 index of the chromosome
+    position,  # (p,) cM
+    trait: Trait,  # the trait
+    name: str,  # its name
+    rng,  # numpy Generator
+    source: str,  # where the data come from, in words
 ) -> Population:
     "Population of simulated dosages with phenotypes, true breeding values and true marker effects."
     n, p = dosages.shape
     ids = [f"s{i + 1:0{len(str(n))}d}" for i in range(n)]
-    frame = lambda values: pd.DataFrame({name: values}, index=ids) # noqa: E731
+    frame = lambda values: pd.DataFrame({name: values}, index=ids)  # noqa: E731
     population = Population.from_array(
-        dosages, sample_id=ids, variant_id=[f"m{k + 1:0{len(str(p))}d}" for k in range(p)],
-        contig=[f"chr{c + 1}" for c in contig], position=position, position_unit="cM", source=source,
-        phenotypes=frame(phenotypes(dosages, trait, rng)), breeding_values=frame(breeding_values(dosages, trait)))
+        dosages,
+        sample_id=ids,
+        variant_id=[f"m{k + 1:0{len(str(p))}d}" for k in range(p)],
+        contig=[f"chr{c + 1}" for c in contig],
+        position=position,
+        position_unit="cM",
+        source=source,
+        phenotypes=frame(phenotypes(dosages, trait, rng)),
+        breeding_values=frame(breeding_values(dosages, trait)),
+    )
     effect = np.zeros((p, 1))
     effect[trait.qtl, 0] = trait.effect
     population.ds["variant_effect"] = (("variants", "traits"), effect)

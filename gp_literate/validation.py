@@ -25,15 +25,16 @@ from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-# %% ../nbs/16_validation.ipynb #efacb78a
+# %% ../nbs/16_validation.ipynb #74d2651f
 class Split(NamedTuple):
     "One division of n individuals into those that train and those that are predicted."
+
     repeat: int  # which draw of the whole scheme, from 1
     fold: object  # fold within the repeat: 1, 2, ... or the given label
     train: np.ndarray  # (n_train,) positions of the training individuals
     test: np.ndarray  # (n_test,) positions of the predicted individuals
 
-# %% ../nbs/16_validation.ipynb #57b5c84a
+# %% ../nbs/16_validation.ipynb #5e02eb48
 def label_splits(
     pairs,  # iterable of (train, test) position arrays, as scikit-learn's splitters give them
     folds=None,  # names of the folds of one repeat; None: every pair is a repeat of its own
@@ -45,19 +46,23 @@ def label_splits(
         for k, (train, test) in enumerate(pairs)
     ]
 
-# %% ../nbs/16_validation.ipynb #83560658
+# %% ../nbs/16_validation.ipynb #b7516195
 def _labels(values, name):
     "The labels as a (n,) array; ValueError when one is missing or there is only one level."
     values = pd.Series(np.asarray(values))
     if values.isna().any():
-        raise ValueError(f"{name}: label {values.isna().to_numpy().argmax()} (counted from 0) is missing; label every "
-                         "individual or leave the unlabelled ones out of X, y and the labels")
+        raise ValueError(
+            f"{name}: label {values.isna().to_numpy().argmax()} (counted from 0) is missing; label every "
+            "individual or leave the unlabelled ones out of X, y and the labels"
+        )
     if values.nunique() < 2:
-        raise ValueError(f"{name} has one level ({values.unique().tolist()}): at least two are needed, "
-                         "so that some individuals train while others are predicted")
+        raise ValueError(
+            f"{name} has one level ({values.unique().tolist()}): at least two are needed, "
+            "so that some individuals train while others are predicted"
+        )
     return values.to_numpy()
 
-# %% ../nbs/16_validation.ipynb #93fae42f
+# %% ../nbs/16_validation.ipynb #b5687d48
 def given_folds(
     labels,  # (n,) fold of each individual, numbers or words
 ) -> list:  # of Split, one per distinct label, sorted
@@ -65,7 +70,7 @@ def given_folds(
     names, codes = np.unique(_labels(labels, "labels"), return_inverse=True)
     return label_splits(PredefinedSplit(codes).split(), names.tolist())
 
-# %% ../nbs/16_validation.ipynb #5f65b660
+# %% ../nbs/16_validation.ipynb #babb4d8a
 def _sklearn_seed(seed):
     "A scikit-learn random_state drawn from `seed` (int, SeedSequence, Generator or None)."
     return int(np.random.default_rng(seed).integers(2**32))
@@ -77,7 +82,7 @@ def _whole_number(value, name, lowest, highest=np.inf, why=""):
         limits = f"of at least {lowest}" if highest == np.inf else f"from {lowest} to {highest} {why}"
         raise ValueError(f"{name}={value!r}: expected a whole number {limits}")
 
-# %% ../nbs/16_validation.ipynb #3a9eb4ec
+# %% ../nbs/16_validation.ipynb #3a0a39ad
 def repeated_kfold(
     n,  # number of individuals
     n_splits=10,  # folds, K
@@ -91,7 +96,7 @@ def repeated_kfold(
     cv = RepeatedKFold(n_splits=n_splits, n_repeats=n_repeats, random_state=_sklearn_seed(seed))
     return label_splits(cv.split(np.empty(n)), range(1, n_splits + 1))
 
-# %% ../nbs/16_validation.ipynb #ed5878d0
+# %% ../nbs/16_validation.ipynb #ef0bc6f2
 def repeated_split(
     n,  # number of individuals
     n_test=0.2,  # test individuals, a count or a fraction
@@ -108,7 +113,7 @@ def repeated_split(
     except ValueError as error:
         raise ValueError(f"n_test={n_test!r}, n_train={n_train!r} do not fit n={n} individuals: {error}") from error
 
-# %% ../nbs/16_validation.ipynb #e4f0229d
+# %% ../nbs/16_validation.ipynb #97130913
 def grouped_kfold(
     groups,  # (n,) family, cross or environment of each individual
     n_splits=5,  # folds, at most the number of groups
@@ -126,7 +131,7 @@ def grouped_kfold(
         pairs += cv.split(np.empty(len(groups)), groups=groups)
     return label_splits(pairs, range(1, n_splits + 1))
 
-# %% ../nbs/16_validation.ipynb #d61c9c4d
+# %% ../nbs/16_validation.ipynb #c2a6426c
 def plot_splits(
     splits,  # list of Split
     n=None,  # number of individuals; None: the highest position in use
@@ -139,11 +144,15 @@ def plot_splits(
     for k, s in enumerate(splits):
         picture[s.train, k], picture[s.test, k] = 0.25, 1
     ax.imshow(picture, aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="none")
-    ax.set(xlabel="split", ylabel="individual", xticks=range(len(splits)),
-           xticklabels=[f"{s.repeat}.{s.fold}" for s in splits])
+    ax.set(
+        xlabel="split",
+        ylabel="individual",
+        xticks=range(len(splits)),
+        xticklabels=[f"{s.repeat}.{s.fold}" for s in splits],
+    )
     return ax
 
-# %% ../nbs/16_validation.ipynb #5dd05e03
+# %% ../nbs/16_validation.ipynb #e97fa732
 def check_splits(
     splits,  # list of Split
     n,  # number of individuals
@@ -160,8 +169,10 @@ def check_splits(
             if len(part) == 0:
                 raise ValueError(f"{where}: the {name} set is empty")
             if np.min(part) < 0 or np.max(part) >= n:
-                raise ValueError(f"{where}: {name} positions run from {np.min(part)} to {np.max(part)}, "
-                                 f"but X has {n} individuals (positions 0 to {n - 1})")
+                raise ValueError(
+                    f"{where}: {name} positions run from {np.min(part)} to {np.max(part)}, "
+                    f"but X has {n} individuals (positions 0 to {n - 1})"
+                )
         both = np.intersect1d(s.train, s.test)
         if len(both):
             raise ValueError(f"{where}: {len(both)} individuals are in train and test, the first at position {both[0]}")
@@ -169,7 +180,7 @@ def check_splits(
         raise ValueError("two splits carry the same repeat and fold: give each its own, so that methods can be paired")
     return splits
 
-# %% ../nbs/16_validation.ipynb #28f060ce
+# %% ../nbs/16_validation.ipynb #dcecf9f4
 def is_constant(
     values,  # (n,) numbers
     scale=0.0,  # size that rounding errors are compared with, besides the values themselves
@@ -178,7 +189,7 @@ def is_constant(
     values = np.asarray(values, float)
     return len(values) < 2 or np.ptp(values) <= 1e-12 * max(np.abs(values).max(), scale)
 
-# %% ../nbs/16_validation.ipynb #8156bde4
+# %% ../nbs/16_validation.ipynb #ab2cbcf4
 def prediction_scores(
     y,  # (n,) phenotypes; NaN = not phenotyped, left out
     prediction,  # (n,) predictions
@@ -199,7 +210,7 @@ def prediction_scores(
             scores["correlation"] = float(np.clip(dy @ dp / np.sqrt((dy @ dy) * (dp @ dp)), -1, 1))
     return scores
 
-# %% ../nbs/16_validation.ipynb #9a71fd45
+# %% ../nbs/16_validation.ipynb #2d813b43
 def take(
     X,  # (n, p) array or DataFrame, or (n, n) kernel
     rows,  # positions of individuals
@@ -211,14 +222,14 @@ def take(
         return at[rows]
     return at[rows, columns] if hasattr(X, "iloc") else at[rows][:, columns]
 
-# %% ../nbs/16_validation.ipynb #da19f981
+# %% ../nbs/16_validation.ipynb #cd387c96
 def is_pairwise(
     estimator,  # scikit-learn estimator
 ) -> bool:
     "True when the estimator takes a precomputed (n, n) kernel in place of markers."
     return bool(get_tags(estimator).input_tags.pairwise)
 
-# %% ../nbs/16_validation.ipynb #300b04eb
+# %% ../nbs/16_validation.ipynb #b46d2d34
 def evaluate_split(
     method,  # name of the method, for the row
     estimator,  # scikit-learn estimator; a copy is fitted
@@ -236,15 +247,17 @@ def evaluate_split(
         prediction = np.asarray(fitted.predict(take(X, split.test, columns)), float)
     seconds = time.perf_counter() - start
     if prediction.shape != split.test.shape:
-        raise ValueError(f"method {method!r} returned predictions of shape {prediction.shape} for "
-                         f"{len(split.test)} test individuals: expected one number each")
+        raise ValueError(
+            f"method {method!r} returned predictions of shape {prediction.shape} for "
+            f"{len(split.test)} test individuals: expected one number each"
+        )
     row = {"method": method, "repeat": split.repeat, "fold": split.fold, "n_train": len(train)}
     row |= prediction_scores(take(y, split.test), prediction)
     if truth is not None:
         row["accuracy"] = prediction_scores(truth[split.test], prediction)["correlation"]
     return row | {"seconds": seconds}
 
-# %% ../nbs/16_validation.ipynb #c729ddf8
+# %% ../nbs/16_validation.ipynb #843cafaf
 def _check_X(X, y, method, estimator):
     "ValueError when X and y differ in length or ids, or a pairwise estimator has no square X."
     n = len(y)
@@ -254,10 +267,12 @@ def _check_X(X, y, method, estimator):
         raise ValueError(f"method {method!r} takes a precomputed kernel, so X must be ({n}, {n}), got {X.shape}")
     if isinstance(X, pd.DataFrame) and isinstance(y, pd.Series) and not X.index.equals(y.index):
         k = int(np.argmax(X.index.to_numpy() != y.index.to_numpy()))
-        raise ValueError(f"X and y have different ids: {X.index[k]!r} in X and {y.index[k]!r} in y at position {k}. "
-                         "Use y.loc[X.index], or pass y.to_numpy() when the order is right")
+        raise ValueError(
+            f"X and y have different ids: {X.index[k]!r} in X and {y.index[k]!r} in y at position {k}. "
+            "Use y.loc[X.index], or pass y.to_numpy() when the order is right"
+        )
 
-# %% ../nbs/16_validation.ipynb #ce86ac8d
+# %% ../nbs/16_validation.ipynb #e4637d4c
 def _check_y(y, splits):
     "ValueError when y is not one column of numbers or a split has fewer than two phenotypes to train on."
     if np.ndim(y) != 1:
@@ -265,10 +280,12 @@ def _check_y(y, splits):
     seen = ~np.isnan(np.asarray(y, float))
     for s in splits:
         if seen[s.train].sum() < 2:
-            raise ValueError(f"split of repeat {s.repeat}, fold {s.fold}: {seen[s.train].sum()} of {len(s.train)} "
-                             "training individuals have a phenotype, at least two are needed")
+            raise ValueError(
+                f"split of repeat {s.repeat}, fold {s.fold}: {seen[s.train].sum()} of {len(s.train)} "
+                "training individuals have a phenotype, at least two are needed"
+            )
 
-# %% ../nbs/16_validation.ipynb #edbbb392
+# %% ../nbs/16_validation.ipynb #ce3fe2db
 def _warn_undefined(results):
     "One warning per method that has folds without a correlation, naming them and the reason."
     for method, rows in results[results["correlation"].isna()].groupby("method", sort=False):
@@ -277,7 +294,7 @@ def _warn_undefined(results):
         reason = "fewer than two phenotyped test individuals" if few else "constant predictions or phenotypes"
         warnings.warn(f"method {method!r}: {reason} in repeat.fold {folds}; the correlation is NaN there", stacklevel=3)
 
-# %% ../nbs/16_validation.ipynb #5aa5e025
+# %% ../nbs/16_validation.ipynb #103e4a4a
 def cross_validate_methods(
     methods,  # dict of name -> scikit-learn estimator
     X,  # (n, p) markers or (n, n) kernel for all methods, or a dict of name -> X
@@ -300,13 +317,19 @@ def cross_validate_methods(
     truth = None if truth is None else _check_truth(truth, y)
     units = [delayed(evaluate_split)(m, e, X[m], y, s, truth) for s in splits for m, e in methods.items()]
     with threadpool_limits(1):
-        rows = list(tqdm(Parallel(n_jobs=n_jobs, return_as="generator")(units), total=len(units),
-                         disable=not progress, desc="method x split"))
+        rows = list(
+            tqdm(
+                Parallel(n_jobs=n_jobs, return_as="generator")(units),
+                total=len(units),
+                disable=not progress,
+                desc="method x split",
+            )
+        )
     results = pd.DataFrame(rows)
     _warn_undefined(results)
     return results
 
-# %% ../nbs/16_validation.ipynb #2af485c0
+# %% ../nbs/16_validation.ipynb #c25536a4
 def _check_truth(truth, y):
     "The true breeding values as a (n,) array; ValueError when length or ids do not match y."
     if np.shape(truth) != (len(y),):
@@ -315,27 +338,30 @@ def _check_truth(truth, y):
         raise ValueError("truth and y have different ids: use truth.loc[y.index]")
     return np.asarray(truth, float)
 
-# %% ../nbs/16_validation.ipynb #73cd03e7
+# %% ../nbs/16_validation.ipynb #2269040a
 class DifferenceTest(NamedTuple):
     "A two-sided t-test of a mean difference over k splits."
+
     difference: float  # mean of the k differences
     se: float  # its standard error
     t: float  # difference / se
     df: int  # k - 1
     p: float  # two-sided p-value
 
-# %% ../nbs/16_validation.ipynb #4ede6ef8
+# %% ../nbs/16_validation.ipynb #2c1b7b1c
 def _difference_test(d, factor):
     "t-test of the mean of d with variance factor * s_d^2. Without spread: p = 1 if all are zero, else 0."
     d = np.asarray(d, float)
     if d.ndim != 1 or len(d) < 2 or np.isnan(d).any():
-        raise ValueError(f"difference must be (k,) numbers without NaN, k at least 2, got shape {d.shape} "
-                         f"with {int(np.isnan(d).sum())} NaN")
+        raise ValueError(
+            f"difference must be (k,) numbers without NaN, k at least 2, got shape {d.shape} "
+            f"with {int(np.isnan(d).sum())} NaN"
+        )
     mean, se, df = d.mean(), np.sqrt(factor * d.var(ddof=1)), len(d) - 1
     t = mean / se if se > 0 else np.copysign(np.inf, mean) if mean else 0.0
     return DifferenceTest(float(mean), float(se), float(t), df, float(2 * stats.t.sf(abs(t), df)))
 
-# %% ../nbs/16_validation.ipynb #063d6ec2
+# %% ../nbs/16_validation.ipynb #dc64019a
 def paired_t_test(
     difference,  # (k,) score of one method minus score of the other, split by split
 ) -> DifferenceTest:
@@ -351,7 +377,7 @@ def corrected_resampled_t_test(
     "Corrected resampled t-test (Nadeau and Bengio 2003): variance factor 1/k + n_test/n_train. ValueError as above."
     return _difference_test(difference, 1 / len(difference) + np.mean(np.asarray(n_test) / np.asarray(n_train)))
 
-# %% ../nbs/16_validation.ipynb #159fa644
+# %% ../nbs/16_validation.ipynb #7abf7460
 def _paired_scores(results, score):
     "(split x method) table of a score with n_train and n_test per split; ValueError when splits are not shared."
     missing = {"method", "repeat", "fold", "n_train", "n_test", score} - set(results.columns)
@@ -366,7 +392,7 @@ def _paired_scores(results, score):
     scores = results.pivot(index=keys, columns="method", values=score)
     return scores, results.groupby(keys)[["n_train", "n_test"]].mean()
 
-# %% ../nbs/16_validation.ipynb #77feb186
+# %% ../nbs/16_validation.ipynb #2b55a36a
 def compare_methods(
     results,  # DataFrame of cross_validate_methods
     baseline,  # name of the method that the others are compared with
@@ -384,13 +410,18 @@ def compare_methods(
         if len(d) > 1:
             plain = paired_t_test(d)
             fair = corrected_resampled_t_test(d, sizes.loc[d.index, "n_train"], sizes.loc[d.index, "n_test"])
-            row |= {"difference": plain.difference, "se_corrected": fair.se, "higher_on": int((d > 0).sum()),
-                    "p_paired": plain.p, "p_corrected": fair.p}
+            row |= {
+                "difference": plain.difference,
+                "se_corrected": fair.se,
+                "higher_on": int((d > 0).sum()),
+                "p_paired": plain.p,
+                "p_corrected": fair.p,
+            }
         rows.append(row)
     table = pd.DataFrame(rows).set_index("method").assign(score=score)
     return table.astype({"higher_on": "Int64"}) if "higher_on" in table else table
 
-# %% ../nbs/16_validation.ipynb #052e82db
+# %% ../nbs/16_validation.ipynb #52fd5dc2
 def plot_comparison(
     results,  # DataFrame of cross_validate_methods
     ax=None,  # matplotlib axes

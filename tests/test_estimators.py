@@ -16,7 +16,14 @@ from gp_literate.kernels import a_mat, rr_kernel
 from gp_literate.mixed_model import GBLUP, RRBLUP, KernelBLUP, mixed_solve
 from gp_literate.simulation import simulate_population
 
-ESTIMATORS = [RRBLUP(), GBLUP(), GBLUP(kernel="precomputed"), KernelBLUP(), KernelBLUP("exponential"), KernelBLUP(theta=0.5)]
+ESTIMATORS = [
+    RRBLUP(),
+    GBLUP(),
+    GBLUP(kernel="precomputed"),
+    KernelBLUP(),
+    KernelBLUP("exponential"),
+    KernelBLUP(theta=0.5),
+]
 
 
 NOT_APPLICABLE = {
@@ -38,7 +45,13 @@ def population():
     return pop.markers("-1/0/1"), pop.phenotypes.iloc[:, 0]
 
 
-MODELS = [RRBLUP(), GBLUP(), GBLUP(coding="-1/0/1"), KernelBLUP(theta_grid=[0.3, 0.6]), KernelBLUP("exponential", theta=1.0)]
+MODELS = [
+    RRBLUP(),
+    GBLUP(),
+    GBLUP(coding="-1/0/1"),
+    KernelBLUP(theta_grid=[0.3, 0.6]),
+    KernelBLUP("exponential", theta=1.0),
+]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=str)
@@ -67,7 +80,9 @@ def test_genotypes_stay_int8(model, population):
     assert (X.dtypes == np.int8).all()
     fitted = clone(model).fit(X, y)
     assert fitted.X_.dtype == np.int8
-    np.testing.assert_allclose(fitted.predict(X), clone(model).fit(X.astype(float), y).predict(X.astype(float)), rtol=1e-6)
+    np.testing.assert_allclose(
+        fitted.predict(X), clone(model).fit(X.astype(float), y).predict(X.astype(float)), rtol=1e-6
+    )
 
 
 def test_dataarray_brings_its_ids(population):
@@ -206,7 +221,7 @@ Y0 = np.array([1.0, 2, 0, 4, 3])
         ("does not vary", X0, np.ones(5)),
         ("every marker is constant", np.ones((5, 3), np.int8), Y0),
         ("1 sample", X0[:1], Y0[:1]),
-        ("at least 3 are needed", X0, np.r_[1.0, 2, np.nan, np.nan, np.nan]),
+        ("need at least 3", X0, np.r_[1.0, 2, np.nan, np.nan, np.nan]),
         ("X has 5, y has 4", X0, Y0[:4]),
         ("y contains infinity", X0, np.r_[Y0[:4], np.inf]),
     ],

