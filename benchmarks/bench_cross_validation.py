@@ -3,8 +3,8 @@
 usage: python benchmarks/bench_cross_validation.py
 
 Ten folds × ten values of θ are a hundred eigendecompositions of 539 lines, and nothing can be faster than those. They
-are timed bare, on one thread as in the folds, and the ratio says what everything else costs. Uses the wheat markers where
-they can be had, otherwise a simulated set of the same size.
+are timed bare, on one thread as in the folds, and the ratio says what everything else costs. Uses the wheat markers
+where they can be had, otherwise a simulated set of the same size.
 """
 
 import os

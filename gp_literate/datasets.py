@@ -7,7 +7,7 @@ __all__ = ['REGISTRY', 'DATASETS', 'dataset_hashes', 'data_dir', 'DataUnavailabl
            'fetch_wheat', 'pair_numbers', 'unpacked', 'split_calls', 'read_gpdata', 'pair_dosages', 'fetch_mice',
            'counted_first', 'fetch_maize', 'fetch_pine', 'fetch_rice']
 
-# %% ../nbs/01_datasets.ipynb #0339e632
+# %% ../nbs/01_datasets.ipynb #9a26f6fc
 import bz2
 import os
 import re
@@ -21,22 +21,27 @@ import pooch
 from .genotype_letters import order_alleles, read_hapmap, read_letters, refuse
 from .genotype_tables import read_table
 from .genotypes import CALLS, Population, describe, population_from_array, unique_ids
-from .quality_control import filter_monomorphic, genotype_counts, minor_copies
+from .quality_control import filter_monomorphic
 
-# %% ../nbs/01_datasets.ipynb #50209a36
-_FOLDERS = [line.split() for line in """
-    bglr/ cran/BGLR/0b9951a1560a6055503acf525b9650e89105f3e1/data/
-    synbreeddata/ cran/synbreedData/c0715272a2a0e1cdc7a23410f5d2b9aaaced1134/data/
-    gapit/ jiabowang/GAPIT/68c18fd23da7f8b1623b0896787f11ac1ee2fec3/Documents/
-    asrdata/ asrtools/asrdata/e752386c7ebbb2b6567b8d808dfb066120c483aa/data/
-    jyanglab/ jyanglab/jyanglab.github.io/8f8ece075b08a560ca023365eecfba21abd69d93/img/data/
-    rice/RiceDiversity.44K Pavan2027/Rice-Blast-Detection/3bc61f2d71d88feeb807099a5bd87d42affea29c/data/
-    rice/sativas413 rladiestunis/R4Bioinfo-series-workshop-Introduction-to-GWAS/d83cc64f993f8a86485d30f715381b3c613e3d69/
-    rice/RiceDiversity_44K Aria-Dolatabadian/GWAS-Analysis-Demonstration-In-R/156f28185d0208bd2e33d5be84f30e5f9d261468/
-""".strip().splitlines()]  # names that begin so come from this repository, commit and folder
+# %% ../nbs/01_datasets.ipynb #e20c7f48
+_FOLDERS = [
+    line.split()
+    for line in """
+bglr/ cran/BGLR/0b9951a1560a6055503acf525b9650e89105f3e1/data/
+synbreeddata/ cran/synbreedData/c0715272a2a0e1cdc7a23410f5d2b9aaaced1134/data/
+gapit/ jiabowang/GAPIT/68c18fd23da7f8b1623b0896787f11ac1ee2fec3/Documents/
+asrdata/ asrtools/asrdata/e752386c7ebbb2b6567b8d808dfb066120c483aa/data/
+jyanglab/ jyanglab/jyanglab.github.io/8f8ece075b08a560ca023365eecfba21abd69d93/img/data/
+rice/RiceDiversity.44K Pavan2027/Rice-Blast-Detection/3bc61f2d71d88feeb807099a5bd87d42affea29c/data/
+rice/sativas413 rladiestunis/R4Bioinfo-series-workshop-Introduction-to-GWAS/d83cc64f993f8a86485d30f715381b3c613e3d69/
+rice/RiceDiversity_44K Aria-Dolatabadian/GWAS-Analysis-Demonstration-In-R/156f28185d0208bd2e33d5be84f30e5f9d261468/
+""".strip().splitlines()
+]  # names that begin so come from this repository, commit and folder
 
-# %% ../nbs/01_datasets.ipynb #765f1b67
-_HASHES = [line.split() for line in """
+# %% ../nbs/01_datasets.ipynb #17afd886
+_HASHES = [
+    line.split()
+    for line in """
 bglr/wheat.RData 8710523389007dd8b7c88a5deb74ee16aea0bae158496bc11f0626fb43b5ea21
 bglr/mice.RData 5aec95f7736460cbc98f90fbf02dc12693786d24353bea054768c0da8ae9e3a5
 synbreeddata/mice.RData 0606272827c03aeb351afa49ca4574a9ecba2d873feddcec693d182bdb39d1d5
@@ -53,9 +58,10 @@ rice/RiceDiversity.44K.MSU6.Genotypes.csv.gz e3e9abf72c2c46d703d7d9ab8ad3918678c
 rice/sativas413.map 07196ef9c2cc5532ff4f2c26f8ce3f6edfe01b6f678a0f809246699dc67a8496
 rice/sativas413.fam 1a06875d024f917ded9e4936996959f37145a77c784150f501cc227af9c13968
 rice/RiceDiversity_44K_Phenotypes_34traits_PLINK.txt 00d6f0dfc714ea402ceb9053154309df4f3d7c06171b5ee186e0d2a25d1e4834
-""".strip().splitlines()]
+""".strip().splitlines()
+]
 
-# %% ../nbs/01_datasets.ipynb #d9a0d26e
+# %% ../nbs/01_datasets.ipynb #9097df19
 def _address(file):
     "Where a file can be downloaded."
     folder = next(folder for prefix, folder in _FOLDERS if file.startswith(prefix))
@@ -73,7 +79,7 @@ DATASETS = {  # data set: its files
     "rice": tuple(file for file in REGISTRY if file.startswith("rice/")),
 }
 
-# %% ../nbs/01_datasets.ipynb #8e7e9fc7
+# %% ../nbs/01_datasets.ipynb #8e2a019f
 def dataset_hashes(
     name,  # data set, such as "wheat"
 ) -> dict:  # file -> sha256
@@ -82,7 +88,7 @@ def dataset_hashes(
         raise KeyError(f"no data set {name!r}; there are {sorted(DATASETS)}")
     return {file: REGISTRY[file][0] for file in DATASETS[name]}
 
-# %% ../nbs/01_datasets.ipynb #7a36ed92
+# %% ../nbs/01_datasets.ipynb #9cc9deae
 def data_dir(
     data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
 ) -> tuple[Path | None, Path]:  # the mirror (None when there is none), the cache
@@ -93,7 +99,7 @@ def data_dir(
         raise FileNotFoundError(f"{named} names {mirror}, which is not a directory: correct it or leave it unset")
     return mirror and Path(mirror), Path(pooch.os_cache("gp_literate"))
 
-# %% ../nbs/01_datasets.ipynb #c17415ee
+# %% ../nbs/01_datasets.ipynb #22516ed4
 def _check_hash(
     path,  # file to check
     sha256,  # what it should hash to
@@ -106,7 +112,7 @@ def _check_hash(
             f"{Path(path).stat().st_size:,} bytes): it was cut off or altered. Remove it and fetch it again"
         )
 
-# %% ../nbs/01_datasets.ipynb #f1e79b13
+# %% ../nbs/01_datasets.ipynb #818f4e33
 class DataUnavailableError(OSError):
     "A data file is neither in a mirror, nor in the cache, nor to be had from the network."
 
@@ -129,7 +135,7 @@ def _download(
     except ValueError as error:
         raise ValueError(f"the download of {file} from {url} was cut off or altered, and not kept: {error}") from error
 
-# %% ../nbs/01_datasets.ipynb #c16b4530
+# %% ../nbs/01_datasets.ipynb #63b1185d
 def fetch_file(
     file,  # name in REGISTRY, such as "bglr/wheat.RData"
     data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
@@ -147,7 +153,7 @@ def fetch_file(
         return cached
     return _download(file, cache)
 
-# %% ../nbs/01_datasets.ipynb #0287e19d
+# %% ../nbs/01_datasets.ipynb #f1511ca9
 def read_rdata(
     path,  # an .RData or .rda file
 ) -> dict:  # object name -> array or table
@@ -158,13 +164,15 @@ def read_rdata(
         warnings.filterwarnings("ignore", message="Unknown encoding")  # the names in these files are plain ASCII
         return rdata.read_rda(path)
 
-# %% ../nbs/01_datasets.ipynb #697dd803
+# %% ../nbs/01_datasets.ipynb #8628baf1
 def _with_pedigree(pop, relationship):
     "The population with a labelled relationship matrix, in the order of its samples."
     order = pd.Index(relationship.coords["dim_0"].to_numpy().astype(str)).get_indexer(pop.sample_id)
-    return Population(pop.ds.assign(
-        stat_pedigree_relationship=(("samples_0", "samples_1"), relationship.to_numpy()[np.ix_(order, order)])
-    ))
+    return Population(
+        pop.ds.assign(
+            stat_pedigree_relationship=(("samples_0", "samples_1"), relationship.to_numpy()[np.ix_(order, order)])
+        )
+    )
 
 
 _WHEAT_SOURCE = (
@@ -182,16 +190,21 @@ def fetch_wheat(
     lines = unique_ids(yields.coords["dim_0"].to_numpy(), 599, "sample")
     traits = pd.DataFrame(yields.to_numpy(), lines, [f"env{i}" for i in range(1, 5)])
     pop = population_from_array(
-        markers.to_numpy(), coding="0/1", sample_id=lines, variant_id=markers.coords["dim_1"].to_numpy(),
-        phenotypes=traits, covariates=pd.DataFrame({"fold": objects["wheat.sets"]}, lines),
-        source=_WHEAT_SOURCE, files=dataset_hashes("wheat"),
+        markers.to_numpy(),
+        coding="0/1",
+        sample_id=lines,
+        variant_id=markers.coords["dim_1"].to_numpy(),
+        phenotypes=traits,
+        covariates=pd.DataFrame({"fold": objects["wheat.sets"]}, lines),
+        source=_WHEAT_SOURCE,
+        files=dataset_hashes("wheat"),
     )
     return _with_pedigree(pop, pedigree)
 
-# %% ../nbs/01_datasets.ipynb #36db3c12
+# %% ../nbs/01_datasets.ipynb #c81eaab7
 _CALL, _MISSING = bytes.fromhex("00040009 00000003"), bytes.fromhex("00000009 ffffffff")
 
-# %% ../nbs/01_datasets.ipynb #bb13ee0b
+# %% ../nbs/01_datasets.ipynb #cb6ca43f
 _PAIRS = [a + b for a in "ACGT" for b in "ACGT"]  # number 1 is AA, number 16 is TT
 _LETTER = np.full(256, 16, np.uint8)
 _LETTER[list(b"ACGT")] = range(4)
@@ -206,7 +219,7 @@ def _cut_missing(bytes_):
     whole = len(calls) // 11 * 11
     return calls[:whole].reshape(-1, 11), calls[whole:], (missing - 8 * np.arange(len(missing))) // 11
 
-# %% ../nbs/01_datasets.ipynb #a63cd623
+# %% ../nbs/01_datasets.ipynb #420fefef
 def pair_numbers(
     strings,  # bytes: whole calls, one after the other
 ) -> np.ndarray:  # (m,) uint8: 1 to 16 for AA, AC, ..., TT; 0 missing
@@ -218,7 +231,7 @@ def pair_numbers(
         raise ValueError("there is something else than calls such as A/G among the strings")
     return np.insert(4 * first + second + 1, missing, 0)
 
-# %% ../nbs/01_datasets.ipynb #0f2bf283
+# %% ../nbs/01_datasets.ipynb #686c86b4
 def unpacked(
     path,  # .bz2 file
     size=2**23,  # bytes to a piece
@@ -233,13 +246,15 @@ def unpacked(
             try:
                 piece = unpack.decompress(packed, size)
             except OSError as error:
-                refuse(path, f"after {done:,} bytes of its content", f"this is no whole bz2 file ({error})", "Get it again")
+                problem = f"this is no whole bz2 file ({error})"
+                refuse(path, f"after {done:,} bytes of its content", problem, "Get it again")
             done += len(piece)
             if piece:
                 yield piece
 
-# %% ../nbs/01_datasets.ipynb #4128c90b
-_VECTOR = re.compile(rb"\x00\x00\x02\x10(.{4})(?=\x00\x04\x00\x09\x00\x00\x00\x03[ACGT]/[ACGT]|\x00\x00\x00\x09\xff{4})", re.DOTALL)
+# %% ../nbs/01_datasets.ipynb #45f7f8f0
+_FIRST = rb"(?=\x00\x04\x00\x09\x00\x00\x00\x03[ACGT]/[ACGT]|\x00\x00\x00\x09\xff{4})"  # a call or a missing one
+_VECTOR = re.compile(rb"\x00\x00\x02\x10(.{4})" + _FIRST, re.DOTALL)  # strings with attributes, and how many
 _ATTRIBUTES = bytes.fromhex("00000402")
 
 
@@ -264,7 +279,7 @@ def split_calls(
     empty = bytes.fromhex("0000020d 00000000")  # integers, none of them, with attributes
     return start[: found.start()] + empty + rest[end:] + b"".join(pieces), numbers
 
-# %% ../nbs/01_datasets.ipynb #3588de6d
+# %% ../nbs/01_datasets.ipynb #9febd92f
 def read_gpdata(
     path,  # .RData file (bz2) with one object of class gpData whose genotypes are letters
 ) -> dict:  # covar, pheno, map: tables; geno: (p, n) uint8 pair numbers; samples, markers: ids
@@ -277,17 +292,19 @@ def read_gpdata(
             warnings.filterwarnings("ignore", message="Missing constructor")  # class GenMap is a data.frame
             data, convert = rdata.parser.parse_data(rest).object.value[0], rdata.conversion.SimpleConverter().convert
             parts = dict(zip(convert(data.attributes)["names"], data.value, strict=True))
-            out, attributes = {k: convert(parts[k]) for k in ("covar", "pheno", "map")}, convert(parts["geno"].attributes)
+            out = {name: convert(parts[name]) for name in ("covar", "pheno", "map")}
+            attributes = convert(parts["geno"].attributes)
     except (IndexError, KeyError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
-        refuse(path, "beside the calls", f"this is no whole gpData object ({type(error).__name__}: {error})", "Get it again")
+        problem = f"this is no whole gpData object ({type(error).__name__}: {error})"
+        refuse(path, "beside the calls", problem, "Get it again")
     n, p = attributes["dim"]
     if n * p != len(numbers):
         refuse(path, "in the matrix of calls", f"{len(numbers):,} calls for {n:,} × {p:,}", "Get it again")
     samples, markers = attributes["dimnames"]
     return out | {"geno": numbers.reshape(p, n), "samples": samples, "markers": markers}
 
-# %% ../nbs/01_datasets.ipynb #2c923b5a
-_CONTENT = np.array([[pair.count(a) for a in "ACGT"] for pair in ["", *_PAIRS]], np.int8)  # (17, 4) copies of A, C, G, T
+# %% ../nbs/01_datasets.ipynb #a1c3f8b4
+_CONTENT = np.array([[pair.count(a) for a in "ACGT"] for pair in ["", *_PAIRS]], np.int8)  # (17, 4) copies of ACGT
 
 
 def pair_dosages(
@@ -307,13 +324,13 @@ def pair_dosages(
         dosage[k] = counted[row]
     return dosage, alleles
 
-# %% ../nbs/01_datasets.ipynb #183dab58
+# %% ../nbs/01_datasets.ipynb #157e0867
 _MICE_SOURCE = (
-    "heterogeneous stock mice: Valdar et al. 2006, Nat Genet 38:879, doi 10.1038/ng1840; Solberg et al. 2006, Mamm Genome "
-    "17:129; Shifman et al. 2006, PLoS Biol 4:e395"
+    "heterogeneous stock mice: Valdar et al. 2006, Nat Genet 38:879, doi 10.1038/ng1840; Solberg et al. 2006, "
+    "Mamm Genome 17:129; Shifman et al. 2006, PLoS Biol 4:e395"
 )
 
-# %% ../nbs/01_datasets.ipynb #564243ae
+# %% ../nbs/01_datasets.ipynb #3cf30414
 def _mice_synbreed(data_home):
     "1,940 animals × 12,545 SNPs, from letters."
     path = fetch_file("synbreeddata/mice.RData", data_home)
@@ -321,23 +338,40 @@ def _mice_synbreed(data_home):
     dosage, allele = pair_dosages(parts["geno"], parts["markers"])
     place, covar = parts["map"].loc[parts["markers"]], parts["covar"].set_index(parts["covar"]["id"].astype(str))
     traits = parts["pheno"].to_pandas() if parts["pheno"].ndim == 2 else parts["pheno"][:, :, 0].to_pandas()
-    names = {"sex": "sex", "birthMonth": "birth_month", "birthYear": "birth_year", "CoatColour": "coat_colour",
-             "CageDensity": "cage_density", "Litter": "litter"}
-    pop = Population(describe(
-        *dosage.shape[::-1], sample_id=parts["samples"], variant_id=parts["markers"], allele=allele,
-        contig=place["chr"], position=place["pos"].to_numpy(float), position_unit="cM",
-        phenotypes=traits.loc[parts["samples"]], covariates=_plain(covar.loc[parts["samples"], list(names)].rename(columns=names)),
-        source=f"{_MICE_SOURCE}; in synbreedData 1.5 (GPL-2)", files=dataset_hashes("mice"),
-    ).assign(call_dosage=(CALLS, dosage)))
+    names = {
+        "sex": "sex",
+        "birthMonth": "birth_month",
+        "birthYear": "birth_year",
+        "CoatColour": "coat_colour",
+        "CageDensity": "cage_density",
+        "Litter": "litter",
+    }
+    pop = Population(
+        describe(
+            *dosage.shape[::-1],
+            sample_id=parts["samples"],
+            variant_id=parts["markers"],
+            allele=allele,
+            contig=place["chr"],
+            position=place["pos"].to_numpy(float),
+            position_unit="cM",
+            phenotypes=traits.loc[parts["samples"]],
+            covariates=_plain(covar.loc[parts["samples"], list(names)].rename(columns=names)),
+            source=f"{_MICE_SOURCE}; in synbreedData 1.5 (GPL-2)",
+            files=dataset_hashes("mice"),
+        ).assign(call_dosage=(CALLS, dosage))
+    )
     left = len(covar) - len(pop)
     return pop.noted("read from synbreeddata/mice.RData, counted allele: minor").noted(
-        f"{left} of {len(covar):,} animals have records but no genotypes, and were left out")
+        f"{left} of {len(covar):,} animals have records but no genotypes, and were left out"
+    )
 
-# %% ../nbs/01_datasets.ipynb #d1251640
+# %% ../nbs/01_datasets.ipynb #8cd66bc7
 def _plain(
     table,  # DataFrame of any column types
 ) -> pd.DataFrame:  # text (None where missing), int64, or float64 with NaN
     "Columns as NumPy knows them."
+
     def column(values):
         if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
             return values.astype(object).where(values.notna(), np.nan).to_numpy(object)
@@ -345,7 +379,7 @@ def _plain(
 
     return pd.DataFrame({name: column(table[name]) for name in table}, index=table.index)
 
-# %% ../nbs/01_datasets.ipynb #e71f0139
+# %% ../nbs/01_datasets.ipynb #34491ab1
 def _mice_bglr(data_home):
     "1,814 animals × 10,346 SNPs, imputed, from BGLR."
     objects = read_rdata(fetch_file("bglr/mice.RData", data_home))
@@ -355,26 +389,33 @@ def _mice_bglr(data_home):
     counted = place["snp_id"].str.split("_").str[-1].to_numpy(str)
     pairs = place["alleles"].str.split(";").to_list()
     pop = population_from_array(
-        X.to_numpy(), sample_id=X.coords["dim_0"].to_numpy(), variant_id=X.coords["dim_1"].to_numpy(),
-        contig=place["chr"], position=place["mbp"].to_numpy(float), position_unit="cM",
+        X.to_numpy(),
+        sample_id=X.coords["dim_0"].to_numpy(),
+        variant_id=X.coords["dim_1"].to_numpy(),
+        contig=place["chr"],
+        position=place["mbp"].to_numpy(float),
+        position_unit="cM",
         allele=[[a if b == c else b, c] for (a, b), c in zip(pairs, counted, strict=True)],
-        phenotypes=table[traits].astype(float), covariates=_plain(table.drop(columns=traits)),
-        source=f"{_MICE_SOURCE}; in BGLR 1.1.4 (GPL-3)", files=dataset_hashes("mice_bglr"),
+        phenotypes=table[traits].astype(float),
+        covariates=_plain(table.drop(columns=traits)),
+        source=f"{_MICE_SOURCE}; in BGLR 1.1.4 (GPL-3)",
+        files=dataset_hashes("mice_bglr"),
     )
     return _with_pedigree(pop, objects["mice.A"]).noted(
-        "read from bglr/mice.RData: missing calls were imputed by the source; its column `mbp` holds cM")
+        "read from bglr/mice.RData: missing calls were imputed by the source; its column `mbp` holds cM"
+    )
 
-# %% ../nbs/01_datasets.ipynb #216245f1
+# %% ../nbs/01_datasets.ipynb #afc7a65b
 def fetch_mice(
     source="synbreed",  # "synbreed": 1,940 × 12,545 with missing calls; "bglr": 1,814 × 10,346, imputed
     data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
 ) -> Population:  # traits weight (g), growth.slope (g/day), or BGLR's 21; map in cM
-    "Heterogeneous stock mice (Valdar et al. 2006); 587 animals without genotypes are left out. ValueError for an unknown source."
+    "Heterogeneous stock mice (Valdar et al. 2006), the genotyped animals; ValueError for an unknown source."
     if source not in ("synbreed", "bglr"):
         raise ValueError(f"source={source!r} is not known: give 'synbreed' or 'bglr'")
     return _mice_synbreed(data_home) if source == "synbreed" else _mice_bglr(data_home)
 
-# %% ../nbs/01_datasets.ipynb #c5c5756c
+# %% ../nbs/01_datasets.ipynb #2091590b
 def counted_first(
     numbers,  # (n, p) dosages
     letters,  # (n, p) copies of the second allele, -1 missing
@@ -383,7 +424,7 @@ def counted_first(
     called = letters >= 0
     return ((numbers != letters) & called).sum(axis=0) > ((numbers != 2 - letters) & called).sum(axis=0)
 
-# %% ../nbs/01_datasets.ipynb #ce72537a
+# %% ../nbs/01_datasets.ipynb #cdd4ae81
 def _maize_genotypes(genotypes, data_home):
     "281 lines × 3,093 SNPs with map and alleles, from numbers or from letters."
     with warnings.catch_warnings():
@@ -398,18 +439,22 @@ def _maize_genotypes(genotypes, data_home):
     first = counted_first(numbers.dosage, letters.dosage)
     allele = letters.ds.variant_allele.to_numpy()
     pop = population_from_array(
-        numbers.dosage, sample_id=numbers.sample_id, variant_id=numbers.variant_id, contig=place["Chromosome"],
-        position=place["Position"].to_numpy(), allele=np.where(first[:, None], allele[:, ::-1], allele),
+        numbers.dosage,
+        sample_id=numbers.sample_id,
+        variant_id=numbers.variant_id,
+        contig=place["Chromosome"],
+        position=place["Position"].to_numpy(),
+        allele=np.where(first[:, None], allele[:, ::-1], allele),
     )
-    return pop.noted(f"read from gapit/mdp_numeric.txt; counts HapMap's second allele, for {first.sum()} SNPs the first")
+    return pop.noted(f"read from gapit/mdp_numeric.txt; counts HapMap's second allele, at {first.sum()} SNPs the first")
 
-# %% ../nbs/01_datasets.ipynb #7a2ebe48
+# %% ../nbs/01_datasets.ipynb #4d09557a
 _MAIZE_SOURCE = (
     "maize 282 panel: Flint-Garcia et al. 2005, Plant J 44:1054; traits: Yu et al. 2006, Nat Genet 38:203; in GAPIT "
     "(GPL >= 2): Wang & Zhang 2021, Genomics Proteomics Bioinformatics 19:629"
 )
 
-# %% ../nbs/01_datasets.ipynb #d19b2cfb
+# %% ../nbs/01_datasets.ipynb #53d9d63d
 def _join_traits(pop, traits):
     "The lines that have genotypes and traits, by name; the history says which were left out."
     both, ds = pop.sample_id[np.isin(pop.sample_id, traits.index)], pop.ds
@@ -417,33 +462,41 @@ def _join_traits(pop, traits):
     left = f"left out: {bare} (no traits) and {len(traits) - len(both)} lines with traits and no genotypes"
     kept = pop.sel(samples=both)
     described = describe(
-        *kept.dosage.shape, sample_id=both, variant_id=pop.variant_id, phenotypes=traits.loc[both], allele=ds.variant_allele,
-        contig=ds.contig_id.to_numpy()[ds.variant_contig], position=ds.variant_position, source=_MAIZE_SOURCE,
-        files=dataset_hashes("maize"), history=[*ds.attrs["history"], left],
+        *kept.dosage.shape,
+        sample_id=both,
+        variant_id=pop.variant_id,
+        phenotypes=traits.loc[both],
+        allele=ds.variant_allele,
+        contig=ds.contig_id.to_numpy()[ds.variant_contig],
+        position=ds.variant_position,
+        source=_MAIZE_SOURCE,
+        files=dataset_hashes("maize"),
+        history=[*ds.attrs["history"], left],
     )
     return Population(described.assign(call_dosage=kept.ds.call_dosage))
 
-# %% ../nbs/01_datasets.ipynb #e1a19254
+# %% ../nbs/01_datasets.ipynb #5e7dfd68
 def fetch_maize(
     markers="all",  # "all": 3,093 SNPs; "polymorphic": those at which both alleles occur, 2,953 in the numeric file
     genotypes="numeric",  # "numeric": missing calls hidden as 1 or 0; "hapmap": from letters, with missing calls
     data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
 ) -> Population:  # 279 lines; traits EarHT (ear height), dpoll (days to pollination), EarDia (ear diameter)
-    "Maize diversity panel (Flint-Garcia et al. 2005), lines with genotypes and traits; ValueError for an unknown argument."
-    for name, value, known in (("markers", markers, ("all", "polymorphic")), ("genotypes", genotypes, ("numeric", "hapmap"))):
-        if value not in known:
-            raise ValueError(f"{name}={value!r} is not known: give {known[0]!r} or {known[1]!r}")
+    "Maize panel (Flint-Garcia et al. 2005), lines with genotypes and traits; ValueError for unknown arguments."
+    if markers not in ("all", "polymorphic"):
+        raise ValueError(f"markers={markers!r} is not known: give 'all' or 'polymorphic'")
+    if genotypes not in ("numeric", "hapmap"):
+        raise ValueError(f"genotypes={genotypes!r} is not known: give 'numeric' or 'hapmap'")
     traits = pd.read_csv(fetch_file("gapit/mdp_traits.txt", data_home), sep="\t", index_col="Taxa")
     pop = _join_traits(_maize_genotypes(genotypes, data_home), traits)
     return pop if markers == "all" else filter_monomorphic(pop).population
 
-# %% ../nbs/01_datasets.ipynb #9e354ff0
+# %% ../nbs/01_datasets.ipynb #93ae2a7e
 _PINE_SOURCE = (
-    "loblolly pine: Resende et al. 2012, Genetics 190:1503, doi 10.1534/genetics.111.137026; genotypes, pedigree and DBH in "
-    "asrdata (MIT), CWAC and rootnum in jyanglab/jyanglab.github.io (no data licence stated)"
+    "loblolly pine: Resende et al. 2012, Genetics 190:1503, doi 10.1534/genetics.111.137026; genotypes, pedigree and "
+    "DBH in asrdata (MIT), CWAC and rootnum in jyanglab/jyanglab.github.io (no data licence stated)"
 )
 
-# %% ../nbs/01_datasets.ipynb #ff4131b4
+# %% ../nbs/01_datasets.ipynb #406b35f1
 def _pine_breeding_values(data_home):
     "(926 trees) breeding values, their standard errors and deregressed values of CWAC and rootnum."
     tables = []
@@ -452,7 +505,7 @@ def _pine_breeding_values(data_home):
         tables.append(table.set_axis([f"{trait}_BV", f"{trait}_BV_se", f"{trait}_deregressed"], axis=1))
     return pd.concat([table.set_axis(table.index.astype(str)) for table in tables], axis=1)
 
-# %% ../nbs/01_datasets.ipynb #1aebaf6c
+# %% ../nbs/01_datasets.ipynb #fb1a7d67
 def fetch_pine(
     data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
 ) -> Population:  # 926 trees × 4,853 SNPs; traits DBH, CWAC_deregressed, CWAC_BV, rootnum_deregressed, rootnum_BV
@@ -469,30 +522,38 @@ def fetch_pine(
     traits = ["DBH", "CWAC_deregressed", "CWAC_BV", "rootnum_deregressed", "rootnum_BV"]
     errors = values.drop(columns=traits)
     return population_from_array(
-        calls.to_numpy(), missing=-9, sample_id=trees, variant_id=calls.coords["dim_1"].to_numpy(),
-        phenotypes=values[traits], covariates=_plain(pedigree.join(errors)), source=_PINE_SOURCE,
+        calls.to_numpy(),
+        missing=-9,
+        sample_id=trees,
+        variant_id=calls.coords["dim_1"].to_numpy(),
+        phenotypes=values[traits],
+        covariates=_plain(pedigree.join(errors)),
+        source=_PINE_SOURCE,
         files=dataset_hashes("pine"),
-    ).noted("the other 1,108 individuals of the pedigree are parents and ancestors without genotypes, and were left out")
+    ).noted("left out: 1,108 individuals of the pedigree without genotypes")
 
-# %% ../nbs/01_datasets.ipynb #ad2fd4e5
+# %% ../nbs/01_datasets.ipynb #9ce77e9e
 _RICE_SOURCE = (
-    "rice 44K diversity panel: Zhao et al. 2011, Nat Commun 2:467, doi 10.1038/ncomms1467; Rice Diversity project, public "
-    "copies on GitHub (no data licence stated)"
+    "rice 44K diversity panel: Zhao et al. 2011, Nat Commun 2:467, doi 10.1038/ncomms1467; Rice Diversity project, "
+    "public copies on GitHub (no data licence stated)"
 )
 
-# %% ../nbs/01_datasets.ipynb #fc62d3e3
+# %% ../nbs/01_datasets.ipynb #38b1b6e8
 def fetch_rice(
     data_home=None,  # a mirror directory, or None for GP_LITERATE_DATA
-) -> Population:  # 413 accessions × 36,901 SNPs, minor allele counted, map in bp; 36 traits; covariates hybrid_id, nsftv_id
+) -> Population:  # 413 accessions × 36,901 SNPs, rarer allele counted, map in bp; 36 traits; covariates: two ids
     "Rice diversity panel (Zhao et al. 2011), every accession, SNP and trait of the files."
     kin = pd.read_csv(fetch_file("rice/sativas413.fam", data_home), sep=r"\s+", header=None, dtype=str)
     place = pd.read_csv(fetch_file("rice/sativas413.map", data_home), sep=r"\s+", header=None, dtype={0: str, 1: str})
     traits = pd.read_csv(fetch_file("rice/RiceDiversity_44K_Phenotypes_34traits_PLINK.txt", data_home), sep="\t")
     traits = traits.rename(columns=str.strip).set_index("NSFTV_" + traits["NSFTVID"].astype(str))
-    covariates = pd.DataFrame({"hybrid_id": kin[0].to_numpy(object), "nsftv_id": kin[1].to_numpy(object)}, "NSFTV_" + kin[1])
+    covariates = kin[[0, 1]].astype(object).set_axis(["hybrid_id", "nsftv_id"], axis=1).set_index("NSFTV_" + kin[1])
     pop = read_letters(
-        fetch_file("rice/RiceDiversity.44K.MSU6.Genotypes.csv.gz", data_home), variant_id=place[1],
-        phenotypes=traits.drop(columns=["HybID", "NSFTVID"]), covariates=covariates, source=_RICE_SOURCE,
+        fetch_file("rice/RiceDiversity.44K.MSU6.Genotypes.csv.gz", data_home),
+        variant_id=place[1],
+        phenotypes=traits.drop(columns=["HybID", "NSFTVID"]),
+        covariates=covariates,
+        source=_RICE_SOURCE,
         files=dataset_hashes("rice"),
     )
     if not np.array_equal(pop.ds.variant_position, place[3]):

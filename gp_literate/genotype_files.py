@@ -39,10 +39,10 @@ from gp_literate.genotype_letters import (
 from .genotype_tables import fill_columns, read_table, write_csv
 from .genotypes import Population, block_rows, collect, describe, load_calls, with_progress, writing
 
-# %% ../nbs/00b_genotype_files.ipynb #e6fa112b
+# %% ../nbs/00b_genotype_files.ipynb #6a6cfbb5
 _all_ = ["read_letters", "read_hapmap", "read_table", "write_csv"]
 
-# %% ../nbs/00b_genotype_files.ipynb #b0c5f0b7
+# %% ../nbs/00b_genotype_files.ipynb #e48b82b1
 def read_columns(
     path,  # file of white-space separated columns without header
     n,  # number of columns
@@ -59,9 +59,13 @@ def read_columns(
         rows.append(fields)
     return [list(column) for column in zip(*rows, strict=True)]
 
-# %% ../nbs/00b_genotype_files.ipynb #2252d4fb
+# %% ../nbs/00b_genotype_files.ipynb #0d8325d6
 def family_table(
-    family, father, mother, sex, phenotype,  # (n,) strings of the .fam columns
+    family,
+    father,
+    mother,
+    sex,
+    phenotype,  # (n,) strings of the .fam columns
     sample_id,  # (n,) ids
 ) -> dict:  # covariates and phenotypes for `describe`
     "Covariates and the phenotype of PLINK's columns; -9 and NA are missing, and 0 in a case-control column."
@@ -71,7 +75,7 @@ def family_table(
         values = values.replace(0, np.nan)
     return {"covariates": covariates} | ({"phenotypes": values.to_frame("phenotype")} if values.notna().any() else {})
 
-# %% ../nbs/00b_genotype_files.ipynb #39e58784
+# %% ../nbs/00b_genotype_files.ipynb #ab16610d
 _ALLELE = re.compile(r"[ACGTIDB+*-]|[1-4]|[ACGT]{2,}")
 
 
@@ -98,7 +102,7 @@ class AlleleNumbers:
         digits = (pair >= ord("1")) & (pair <= ord("4"))
         return bool(digits.any() and ((pair >= ord("A")) & ~digits).any())
 
-# %% ../nbs/00b_genotype_files.ipynb #11dfa127
+# %% ../nbs/00b_genotype_files.ipynb #8038aba0
 def letter_codes(
     line,  # bytes: the calls of one sample
     p,  # number of SNPs
@@ -110,7 +114,7 @@ def letter_codes(
     blank = (cells == 32) | (cells == 9)
     return cells[:, ::2] if blank[:, 1::2].all() and not blank[:, ::2].any() else None
 
-# %% ../nbs/00b_genotype_files.ipynb #543d5397
+# %% ../nbs/00b_genotype_files.ipynb #6a0ec49d
 def to_numbers(
     fields,  # letters as bytes, or (p, 2) codes of single letters
     numbers,  # AlleleNumbers of the file
@@ -129,7 +133,7 @@ def to_numbers(
         known[i] = number
     return known[which].reshape(-1, 2)
 
-# %% ../nbs/00b_genotype_files.ipynb #3e2092b6
+# %% ../nbs/00b_genotype_files.ipynb #e76849ba
 def ped_alleles(
     line,  # bytes: the calls of one sample
     p,  # number of SNPs
@@ -147,7 +151,7 @@ def ped_alleles(
         refuse(*place(int(np.argmax(half))), "one allele is known and the other missing", "Make both missing")
     return alleles
 
-# %% ../nbs/00b_genotype_files.ipynb #76ad5f4b
+# %% ../nbs/00b_genotype_files.ipynb #3260873f
 def meet(
     alleles,  # (p, 2) numbers of one sample
     pair,  # (p, 2) the alleles met so far, first and second; new ones are entered
@@ -168,7 +172,7 @@ def meet(
     copies[alleles[:, 0] == 0] = -1
     return copies
 
-# %% ../nbs/00b_genotype_files.ipynb #3f397c9c
+# %% ../nbs/00b_genotype_files.ipynb #feebd2d3
 def turn(
     dosage,  # (p, n) int8 copies of the second allele; turned in place
     pair,  # (p, 2) numbers of the alleles
@@ -186,7 +190,7 @@ def turn(
             row[row >= 0] = 2 - called
     return ordered
 
-# %% ../nbs/00b_genotype_files.ipynb #5923b39c
+# %% ../nbs/00b_genotype_files.ipynb #e1b07c52
 def ped_rows(
     path,  # the .ped file
     ids,  # (p,) SNP ids
@@ -202,7 +206,7 @@ def ped_rows(
         place = lambda j, at=number: (path, f"line {at}, sample {people[-1][1]}, marker {ids[j]}")
         yield meet(ped_alleles(first[6], len(ids), numbers, place), pair, place, numbers)
 
-# %% ../nbs/00b_genotype_files.ipynb #e6be67c3
+# %% ../nbs/00b_genotype_files.ipynb #b075a62f
 def read_ped(
     path,  # the .ped file
     map=None,  # the .map file; default: the same name with .map
@@ -233,7 +237,7 @@ def read_ped(
     known |= family_table(family, father, mother, sex, phenotype, sample)
     return finish(path, dosage, known, described, counted, [map])
 
-# %% ../nbs/00b_genotype_files.ipynb #b41f287e
+# %% ../nbs/00b_genotype_files.ipynb #a56544b7
 BED_MAGIC = bytes([0x6C, 0x1B, 0x01])  # two bytes of magic, one that says: marker after marker
 
 
@@ -246,7 +250,7 @@ def pack_bed(
     padded[:, : bits.shape[1]] = bits
     return padded[:, 0::4] | padded[:, 1::4] << 2 | padded[:, 2::4] << 4 | padded[:, 3::4] << 6
 
-# %% ../nbs/00b_genotype_files.ipynb #14856278
+# %% ../nbs/00b_genotype_files.ipynb #f7126177
 def bim_text(
     pop,  # Population
 ) -> str:
@@ -261,7 +265,7 @@ def bim_text(
     allele = np.where(allele == "", "0", allele)
     return _lines(zip(contig, pop.variant_id, cm, bp, allele[:, 1], allele[:, 0], strict=True))
 
-# %% ../nbs/00b_genotype_files.ipynb #f41e8dc7
+# %% ../nbs/00b_genotype_files.ipynb #182f423b
 def fam_text(
     pop,  # Population
 ) -> str:
@@ -271,7 +275,7 @@ def fam_text(
     value = pop.phenotypes.iloc[:, 0].fillna(-9) if len(pop.phenotypes.columns) == 1 else [-9] * len(pop)
     return _lines(zip(who.family, pop.sample_id, who.father, who.mother, who.sex, value, strict=True))
 
-# %% ../nbs/00b_genotype_files.ipynb #48976109
+# %% ../nbs/00b_genotype_files.ipynb #a94160f0
 def _lines(rows):
     "Tab-separated lines, numbers as short as they can be without loss; ValueError for names with blanks."
     rows = [[repr(float(v)).removesuffix(".0") if isinstance(v, float) else str(v) for v in row] for row in rows]
@@ -279,7 +283,7 @@ def _lines(rows):
         raise ValueError(f"PLINK separates by blanks, and names such as {blank} have one or are empty: rename them")
     return "".join("\t".join(row) + "\n" for row in rows)
 
-# %% ../nbs/00b_genotype_files.ipynb #13955ce0
+# %% ../nbs/00b_genotype_files.ipynb #7d56d516
 def write_plink(
     pop,  # Population
     prefix,  # name, with or without .bed
@@ -299,7 +303,7 @@ def write_plink(
                 file.write(pack_bed(table[load_calls(block.ds)]).tobytes())
     return Path(f"{prefix}.bed")
 
-# %% ../nbs/00b_genotype_files.ipynb #e0d0df9f
+# %% ../nbs/00b_genotype_files.ipynb #b327f76f
 def check_magic(
     path,  # the .bed file
 ):
@@ -313,7 +317,7 @@ def check_magic(
         found = "calls are stored sample after sample, or the header is cut off"
         refuse(path, "byte 3", found, "Convert it with plink --make-bed")
 
-# %% ../nbs/00b_genotype_files.ipynb #5acbef0a
+# %% ../nbs/00b_genotype_files.ipynb #9d7235ac
 def check_bed(
     path,  # the .bed file
     n,  # samples in the .fam file
@@ -328,7 +332,7 @@ def check_bed(
         remedy = "Get the file again, or the .bim and .fam that belong to it"
         refuse(path, f"byte {min(size, expected):,}", f"{needed}, the file has {size:,}: it is {what}", remedy)
 
-# %% ../nbs/00b_genotype_files.ipynb #6c1e2727
+# %% ../nbs/00b_genotype_files.ipynb #d42b3b18
 def bed_blocks(
     path,  # the .bed file
     n,  # samples
@@ -345,7 +349,7 @@ def bed_blocks(
             block[block == -127] = -1
             yield block
 
-# %% ../nbs/00b_genotype_files.ipynb #61a81a15
+# %% ../nbs/00b_genotype_files.ipynb #f4704c1e
 def bim_known(
     bim,  # the .bim file
     counted,  # "A1" or "A2"
@@ -359,7 +363,7 @@ def bim_known(
     known = {"variant_id": ids, "contig": contig, "allele": np.where(allele == "0", "", allele)}
     return known | {"position": [whole_number(b, bim, i) for i, b in enumerate(bp, 1)]}, np.array(cm, float)
 
-# %% ../nbs/00b_genotype_files.ipynb #8a104625
+# %% ../nbs/00b_genotype_files.ipynb #584d11f8
 def fam_known(
     fam,  # the .fam file
     sample_id,  # (n,) ids, or None for those of the file
@@ -370,7 +374,7 @@ def fam_known(
     check_ids(fam, samples, "sample", 1)
     return {"sample_id": samples} | family_table(family, father, mother, sex, phenotype, samples)
 
-# %% ../nbs/00b_genotype_files.ipynb #e8d9b211
+# %% ../nbs/00b_genotype_files.ipynb #3f6afaea
 def read_plink(
     path,  # the .bed file, or its name without .bed
     *,
@@ -396,7 +400,7 @@ def read_plink(
     ds = ds.assign(variant_cm=("variants", cm)) if cm.any() else ds
     return collect(ds, bed_blocks(bed, n, p, counted == "A1", progress), store, overwrite)
 
-# %% ../nbs/00b_genotype_files.ipynb #a5803e0e
+# %% ../nbs/00b_genotype_files.ipynb #feca59ee
 def alt_dosage(
     genotype,  # (b, n, 2) int8: number of the allele, -1 missing, -2 no second allele
     where,  # (marker, sample) -> (file, place), for messages
@@ -407,7 +411,7 @@ def alt_dosage(
         refuse(*where(*np.argwhere(haploid)[0]), "a haploid call among diploid ones", remedy)
     return np.where((genotype < 0).any(axis=2), np.int8(-1), (genotype > 0).sum(axis=2, dtype=np.int8))
 
-# %% ../nbs/00b_genotype_files.ipynb #50538b34
+# %% ../nbs/00b_genotype_files.ipynb #9a0530d9
 def check_vcz(
     path,  # the store
     ds,  # its dataset
@@ -426,7 +430,7 @@ def check_vcz(
         found = f"{lost} of {store.nchunks} chunks are absent: all their calls are 0/0, or they were lost"
         refuse(path, "call_genotype", found, "Convert the VCF again, or pass absent='reference' to take them as 0/0")
 
-# %% ../nbs/00b_genotype_files.ipynb #d4397d13
+# %% ../nbs/00b_genotype_files.ipynb #ca3f14f4
 def open_vcz(
     path,  # folder written by bio2zarr
     absent,  # chunks that are not there: "error" or "reference"
@@ -443,7 +447,7 @@ def open_vcz(
     check_vcz(path, ds, absent)
     return ds
 
-# %% ../nbs/00b_genotype_files.ipynb #4706f1de
+# %% ../nbs/00b_genotype_files.ipynb #4bc4ab9e
 def vcz_markers(
     ds,  # dataset from `open_vcz`
 ) -> tuple[dict, np.ndarray]:  # what is known of the markers, (p,) numbers of alleles
@@ -460,7 +464,7 @@ def vcz_markers(
     names = [place if name in ("", ".") else name for name, place in zip(ids, places, strict=True)]
     return {"variant_id": np.array(names), "contig": contig, "position": position, "allele": allele}, number
 
-# %% ../nbs/00b_genotype_files.ipynb #1349bcc1
+# %% ../nbs/00b_genotype_files.ipynb #2b09b1a6
 def two_alleles(
     path,  # the store, for messages
     known,  # from `vcz_markers`
@@ -475,7 +479,7 @@ def two_alleles(
         refuse(path, place, found, "Pass multiallelic='drop' to leave them out, or split them before converting")
     return number <= 2
 
-# %% ../nbs/00b_genotype_files.ipynb #a5eda554
+# %% ../nbs/00b_genotype_files.ipynb #af03c9be
 def vcz_blocks(
     path,  # the store, for messages
     ds,  # dataset from `open_vcz`
@@ -497,7 +501,7 @@ def vcz_blocks(
         at = lambda k, i, of=start + chosen: (path, f"marker {of[k] + 1}, sample {names[i]}")
         yield alt_dosage(block, at)
 
-# %% ../nbs/00b_genotype_files.ipynb #15d3ff55
+# %% ../nbs/00b_genotype_files.ipynb #954aa148
 def open_vcf_zarr(
     path,  # folder written by bio2zarr (vcf2zarr, plink2zarr)
     *,

@@ -22,7 +22,7 @@ import numpy as np
 
 from .genotypes import CALLS, Population, describe, with_progress
 
-# %% ../nbs/00a1_genotype_letters.ipynb #857d940f
+# %% ../nbs/00a1_genotype_letters.ipynb #4eb21860
 def refuse(
     path,  # the file
     place,  # where in it: "line 7, sample B73, marker M3"
@@ -40,7 +40,7 @@ def sha256(
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
-# %% ../nbs/00a1_genotype_letters.ipynb #0c18d45e
+# %% ../nbs/00a1_genotype_letters.ipynb #0030f52c
 def _opened(path):
     "A text file open for reading bytes; ValueError for one that is no text."
     with open(path, "rb") as file:
@@ -52,7 +52,7 @@ def _opened(path):
         refuse(path, "byte 1", "this is UTF-16 text, as Excel writes for 'Unicode text'", remedy)
     return gzip.open(path, "rb") if start[:2] == b"\x1f\x8b" else open(path, "rb")
 
-# %% ../nbs/00a1_genotype_letters.ipynb #1ccc4822
+# %% ../nbs/00a1_genotype_letters.ipynb #d10bf50c
 def each_line(
     path,  # text file, plain or .gz
 ):  # yields (line number from 1, bytes without line end), empty lines left out
@@ -69,7 +69,7 @@ def each_line(
     if number == 0:
         refuse(path, "line 1", "the file is empty", "Get it again")
 
-# %% ../nbs/00a1_genotype_letters.ipynb #cb8e4674
+# %% ../nbs/00a1_genotype_letters.ipynb #92a2d91c
 def check_line_end(
     path,  # text file
 ):
@@ -82,7 +82,7 @@ def check_line_end(
         remedy = "Get the file again; if it is whole, add an empty line"
         refuse(path, "last line", "it has no line end: the file may be cut off", remedy)
 
-# %% ../nbs/00a1_genotype_letters.ipynb #b97bbb2b
+# %% ../nbs/00a1_genotype_letters.ipynb #b9e4ea81
 def text(
     field,  # bytes
     path,  # the file, for the message
@@ -100,7 +100,7 @@ def count_lines(path) -> int:
     "Lines of a text file that are not empty."
     return sum(1 for _ in each_line(path))
 
-# %% ../nbs/00a1_genotype_letters.ipynb #75e56944
+# %% ../nbs/00a1_genotype_letters.ipynb #1fe6ab42
 def split_fields(
     line,  # bytes
     sep,  # separator, or None for white space
@@ -116,7 +116,7 @@ def split_fields(
         return np.array([f.encode() for f in next(csv.reader([line.decode()], delimiter=sep.decode()))])
     return np.array([f.strip() for f in line.split(sep)] if b" " in line else line.split(sep))
 
-# %% ../nbs/00a1_genotype_letters.ipynb #b8c53bb5
+# %% ../nbs/00a1_genotype_letters.ipynb #3f9b3137
 def tally(
     fields,  # (n,) bytes
 ) -> tuple[list, np.ndarray, np.ndarray]:  # different fields, (n,) which of them each is, how often each occurs
@@ -131,7 +131,7 @@ def tally(
     which = np.frombuffer(line.translate(bytes(number)), np.uint8)
     return [chr(b) if b else "" for b in present], which, np.array([line.count(b) for b in present])
 
-# %% ../nbs/00a1_genotype_letters.ipynb #b44c9035
+# %% ../nbs/00a1_genotype_letters.ipynb #9679ac55
 def separator(
     line,  # first line of the file
     sep=None,  # given by the user, or None to find it
@@ -142,7 +142,7 @@ def separator(
     counts = [(line.count(s), s) for s in (b"\t", b",", b";")]
     return max(counts)[1] if max(counts)[0] else None
 
-# %% ../nbs/00a1_genotype_letters.ipynb #ea9eb52c
+# %% ../nbs/00a1_genotype_letters.ipynb #b9ecb9e0
 def check_width(
     path,  # the file
     number,  # line
@@ -154,7 +154,7 @@ def check_width(
         remedy = "The file is cut off there, or that line is damaged: correct it or get the file again"
         refuse(path, f"line {number}", f"{found:,} fields where {expected:,} are expected", remedy)
 
-# %% ../nbs/00a1_genotype_letters.ipynb #798459c4
+# %% ../nbs/00a1_genotype_letters.ipynb #eae3cf21
 IUPAC = {"R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC"}
 
 
@@ -174,7 +174,7 @@ def read_call(
         raise ValueError(f"{call!r} is no call made of {', '.join(letters)}")
     return "stroke" if stroke else "two" if len(call) == 2 else "one", alleles
 
-# %% ../nbs/00a1_genotype_letters.ipynb #3206d903
+# %% ../nbs/00a1_genotype_letters.ipynb #96e436fa
 class CallBook:
     "The calls met in a file so far and what they mean; refuses unknown ones and mixed ways of writing."
 
@@ -200,7 +200,7 @@ class CallBook:
             refuse(self.path, where(), found, "Write all calls in one way; were two files put together?")
         return alleles
 
-# %% ../nbs/00a1_genotype_letters.ipynb #1356d235
+# %% ../nbs/00a1_genotype_letters.ipynb #d9523f65
 def order_alleles(
     seen,  # allele -> number of copies seen, at most two alleles
     counted,  # "minor", "second" or a mapping marker -> allele
@@ -223,7 +223,7 @@ def order_alleles(
     other = [a for a in pair if a != allele and a] or [""]
     return other[0], allele
 
-# %% ../nbs/00a1_genotype_letters.ipynb #fbb3398f
+# %% ../nbs/00a1_genotype_letters.ipynb #6c28e207
 def copies_seen(
     pairs,  # the two alleles of each kind of call, None for a missing one
     count,  # how often each kind occurs
@@ -235,7 +235,7 @@ def copies_seen(
             seen[allele] += int(times)
     return seen
 
-# %% ../nbs/00a1_genotype_letters.ipynb #38e61294
+# %% ../nbs/00a1_genotype_letters.ipynb #01eaf343
 def count_row(
     fields,  # (n,) calls of one marker, bytes
     book,  # CallBook of the file
@@ -256,7 +256,7 @@ def count_row(
     copies = [-1 if p is None or o else p.count(two[1]) if two[1] else 0 for p, o in zip(pairs, odd, strict=True)]
     return np.array(copies, np.int8)[which], two, int(count[odd].sum())
 
-# %% ../nbs/00a1_genotype_letters.ipynb #e6b9e30b
+# %% ../nbs/00a1_genotype_letters.ipynb #956aa08b
 def header_positions(
     path,  # the file
     header,  # field names
@@ -272,7 +272,7 @@ def header_positions(
         refuse(path, "line 1", f"sample ids or columns occur twice, such as {twice[:3]}", "Rename or remove one")
     return [None if name is None else header.index(name) for name in wanted]
 
-# %% ../nbs/00a1_genotype_letters.ipynb #11f78d47
+# %% ../nbs/00a1_genotype_letters.ipynb #5f3667de
 def cut_row(
     line,  # bytes
     sep,  # separator, or None for white space
@@ -287,7 +287,7 @@ def cut_row(
     fields = split_fields(line, sep, -1)
     return list(fields[:n_first]), fields[n_first:]
 
-# %% ../nbs/00a1_genotype_letters.ipynb #c6e3327c
+# %% ../nbs/00a1_genotype_letters.ipynb #fae9eadb
 def marker_rows(
     path,  # file with a header and a row for each marker
     sep,  # separator
@@ -303,7 +303,7 @@ def marker_rows(
             check_width(path, number, len(first) + len(calls), n_first + n)
             yield number, [text(f, path, number) for f in first], calls
 
-# %% ../nbs/00a1_genotype_letters.ipynb #e247e9eb
+# %% ../nbs/00a1_genotype_letters.ipynb #faa12fa0
 def whole_number(field, path, number):
     "A position; ValueError with the line for anything else."
     try:
@@ -312,7 +312,7 @@ def whole_number(field, path, number):
         found = f"position {field!r} is not a whole number"
         refuse(path, f"line {number}", found, "Correct it; unknown positions are 0")
 
-# %% ../nbs/00a1_genotype_letters.ipynb #6f327b97
+# %% ../nbs/00a1_genotype_letters.ipynb #acd0487e
 def check_ids(
     path,  # the file they come from
     ids,  # names
@@ -328,7 +328,7 @@ def check_ids(
             refuse(path, lines, f"{what} id {name!r} occurs twice", remedy)
         where[name] = i
 
-# %% ../nbs/00a1_genotype_letters.ipynb #a438590a
+# %% ../nbs/00a1_genotype_letters.ipynb #b3130d8f
 def count_rows(
     rows,  # (line number, first fields, calls) for each marker
     shape,  # (p, n)
@@ -343,7 +343,7 @@ def count_rows(
     known = {"variant_id": ids, "allele": list(zip(other, counted, strict=True))}
     return dosage, known | ({} if contig[0] is None else {"contig": contig, "position": position})
 
-# %% ../nbs/00a1_genotype_letters.ipynb #c08fdbcb
+# %% ../nbs/00a1_genotype_letters.ipynb #1b8fcb0c
 def finish(
     path,  # the file that was read
     dosage,  # (p, n) int8
@@ -358,7 +358,7 @@ def finish(
     known |= {"history": [f"read from {Path(path).name}, counted allele: {rule}"]}
     return Population(describe(*dosage.shape[::-1], **(known | described)).assign(call_dosage=(CALLS, dosage)))
 
-# %% ../nbs/00a1_genotype_letters.ipynb #9a0cc74c
+# %% ../nbs/00a1_genotype_letters.ipynb #6679af83
 def given_names(
     path,  # the file
     names,  # ids given by the user, or None
@@ -370,7 +370,7 @@ def given_names(
         refuse(path, "as a whole", f"{size:,} ids are needed, and {what} has {len(names):,}", f"Correct {what}")
     return None if names is None else list(map(str, names))
 
-# %% ../nbs/00a1_genotype_letters.ipynb #6b616f39
+# %% ../nbs/00a1_genotype_letters.ipynb #a4d88a7e
 def letters_header(
     path,  # the file
     sep,  # separator or None
@@ -388,7 +388,7 @@ def letters_header(
         refuse(path, "line 1", f"columns {sorted(between)} stand among those that describe the SNP", remedy)
     return sep, places[:3], header[first:], first
 
-# %% ../nbs/00a1_genotype_letters.ipynb #d8d82ea6
+# %% ../nbs/00a1_genotype_letters.ipynb #ee740a54
 def read_letters(
     path,  # .csv or .tsv, also .gz: header, then a row for each SNP
     *,
@@ -422,7 +422,7 @@ def read_letters(
     check_ids(path, known["variant_id"], "marker", 2)
     return finish(path, dosage, known | {"sample_id": samples}, described, counted)
 
-# %% ../nbs/00a1_genotype_letters.ipynb #2d4f7630
+# %% ../nbs/00a1_genotype_letters.ipynb #ecccfea7
 def settle(
     listed,  # alleles of the file's column, in order
     seen,  # allele -> copies seen in the calls
@@ -434,7 +434,7 @@ def settle(
     new = sorted(set(seen) - set(listed))
     return [a if a in seen or not new else new.pop(0) for a in listed] + new
 
-# %% ../nbs/00a1_genotype_letters.ipynb #5e9d772d
+# %% ../nbs/00a1_genotype_letters.ipynb #1deb5760
 def listed_alleles(first, path, number) -> list:
     "The alleles column of a HapMap row, empty when it says nothing; ValueError for more than two or unknown ones."
     alleles = [a for a in first[1].split("/") if a not in ("NA", "N", "")]
@@ -444,7 +444,7 @@ def listed_alleles(first, path, number) -> list:
         refuse(path, f"line {number}, marker {first[0]}", found, remedy)
     return alleles
 
-# %% ../nbs/00a1_genotype_letters.ipynb #7541dc90
+# %% ../nbs/00a1_genotype_letters.ipynb #99b471c0
 def report_outside(
     path,  # the file
     report,  # (line, SNP, listed alleles, copies seen, calls emptied) of each SNP concerned
@@ -464,7 +464,7 @@ def report_outside(
     warnings.warn(f"{Path(path).name}: {done}", stacklevel=3)
     return [done]
 
-# %% ../nbs/00a1_genotype_letters.ipynb #6a74bc8e
+# %% ../nbs/00a1_genotype_letters.ipynb #2e330517
 def hapmap_header(path) -> list:
     "Sample ids of a HapMap file; ValueError when the first line is no HapMap header."
     _, top = next(each_line(path))
@@ -475,9 +475,10 @@ def hapmap_header(path) -> list:
     check_ids(path, header[11:], "sample")
     return header[11:]
 
-# %% ../nbs/00a1_genotype_letters.ipynb #b1f4d020
+# %% ../nbs/00a1_genotype_letters.ipynb #85a38a1e
 def _count_hapmap(path, samples, book, counted, outside, names, report):
     "The function that counts one HapMap row; SNPs with letters outside their alleles column are entered in `report`."
+
     def count(number, first, calls):
         listed, name = listed_alleles(first, path, number), first[0] if names is None else names[number - 2]
         where = lambda i: f"line {number}, sample {samples[i]}, marker {name}"
@@ -495,7 +496,7 @@ def _count_hapmap(path, samples, book, counted, outside, names, report):
 
     return count
 
-# %% ../nbs/00a1_genotype_letters.ipynb #61381456
+# %% ../nbs/00a1_genotype_letters.ipynb #1036c5ff
 def read_hapmap(
     path,  # .hmp.txt, also .gz
     *,

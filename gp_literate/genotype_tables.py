@@ -30,7 +30,7 @@ from gp_literate.genotype_letters import (
 )
 from .genotypes import CODINGS, Population, coding_codes, load_calls, with_progress, writing
 
-# %% ../nbs/00a2_genotype_tables.ipynb #d0d8a30d
+# %% ../nbs/00a2_genotype_tables.ipynb #fb7da5da
 _SAMPLES = {"taxa", "taxon", "line", "lines", "sample", "samples", "sample_id", "individual", "iid", "gid", "genotype"}
 _SAMPLES |= {"accession", "entry", "animal", "<trait>", "tree"}
 _MARKERS = {"snp", "snps", "snp_id", "marker", "markers", "marker_id", "rs", "rs#", "variant", "variant_id", "locus"}
@@ -43,7 +43,7 @@ def is_number(
     "Whether a field could be a call: a number, or a text of a missing one."
     return field in codes or re.fullmatch(r"[+-]?[0-9]+([.][0-9]*)?", field) is not None
 
-# %% ../nbs/00a2_genotype_tables.ipynb #47fc9cb0
+# %% ../nbs/00a2_genotype_tables.ipynb #e9cc4e11
 def are_names(
     values,  # texts of a column
     codes,  # texts of the calls there can be
@@ -54,7 +54,7 @@ def are_names(
     unique, whole = len(set(values)) == len(values), [v.lstrip("+-").split(".")[0] for v in values]
     return unique and (len(values) > 4 or max(map(len, whole)) > 2) and not set(values) <= codes
 
-# %% ../nbs/00a2_genotype_tables.ipynb #5a1415fb
+# %% ../nbs/00a2_genotype_tables.ipynb #a05b642b
 def corner(
     lines,  # fields of the first lines, header included
     codes,  # texts of the calls there can be, missing ones included
@@ -73,7 +73,7 @@ def corner(
     doubt = header and before == 0 and top[0].lower() in _SAMPLES | _MARKERS | {"", "id", "name"}
     return {"header": header, "short": short, "before": before, "label": label, "doubt": doubt}
 
-# %% ../nbs/00a2_genotype_tables.ipynb #05822310
+# %% ../nbs/00a2_genotype_tables.ipynb #e1629f2e
 def direction(
     path,  # the file, for the message
     label,  # header of the column of names
@@ -87,10 +87,14 @@ def direction(
     if label.lower() in _MARKERS or (known & set(column_names) and not known & set(row_names)):
         return "columns"
     names = f"names down: {list(row_names[:3])}, across: {list(column_names[:3])}"
-    refuse(path, "line 1", f"it cannot be told whether samples are rows or columns ({names})",
-           "Pass samples='rows' or samples='columns', or phenotypes= indexed by sample id")
+    refuse(
+        path,
+        "line 1",
+        f"it cannot be told whether samples are rows or columns ({names})",
+        "Pass samples='rows' or samples='columns', or phenotypes= indexed by sample id",
+    )
 
-# %% ../nbs/00a2_genotype_tables.ipynb #fa76a630
+# %% ../nbs/00a2_genotype_tables.ipynb #98ddf181
 def call_numbers(
     coding,  # "0/1/2", "-1/0/1", "0/1", "-1/1"
     missing,  # texts of a missing call
@@ -103,7 +107,7 @@ def call_numbers(
         raise ValueError(f"missing={sorted(both)} is itself a genotype of coding {coding!r}")
     return known | dict.fromkeys(missing, -1)
 
-# %% ../nbs/00a2_genotype_tables.ipynb #125843d4
+# %% ../nbs/00a2_genotype_tables.ipynb #76cca493
 def count_numbers(
     fields,  # (m,) bytes
     known,  # text -> dosage
@@ -121,7 +125,7 @@ def count_numbers(
             refuse(*where(int(np.argmax(which == i))), f"{call!r} is outside the declared coding {coding}", remedy)
     return np.array([known[call] for call in calls], np.int8)[which]
 
-# %% ../nbs/00a2_genotype_tables.ipynb #db278b39
+# %% ../nbs/00a2_genotype_tables.ipynb #1d5c986c
 def first_lines(
     path,  # the file
     sep,  # separator or None
@@ -138,7 +142,7 @@ def first_lines(
         refuse(path, "line 1", "a table needs at least two lines", "Is it the right file, or was it cut off?")
     return sep, lines
 
-# %% ../nbs/00a2_genotype_tables.ipynb #f4d8cbac
+# %% ../nbs/00a2_genotype_tables.ipynb #5b4a1ad7
 def table_names(
     path,  # the file
     lines,  # fields of the first lines
@@ -159,7 +163,7 @@ def table_names(
         check_width(path, 1, len(shape["across"]), shape["width"])
     return shape
 
-# %% ../nbs/00a2_genotype_tables.ipynb #6a93e52a
+# %% ../nbs/00a2_genotype_tables.ipynb #d7b0d2bf
 def fill_columns(
     rows,  # iterable of (p,) int8, sample after sample
     n,  # how many
@@ -175,7 +179,7 @@ def fill_columns(
             done, held = done + len(held), []
     return dosage
 
-# %% ../nbs/00a2_genotype_tables.ipynb #c4d3f5e8
+# %% ../nbs/00a2_genotype_tables.ipynb #b0ec77e6
 def table_rows(
     path,  # the file
     sep,  # separator
@@ -195,14 +199,14 @@ def table_rows(
         row, names = f"line {number}" + (f", row {down[-1]}" if first else ""), across or range(1, width + 1)
         yield count_numbers(fields, known, coding, lambda j, row=row, names=names: (path, f"{row}, column {names[j]}"))
 
-# %% ../nbs/00a2_genotype_tables.ipynb #57a6edd9
+# %% ../nbs/00a2_genotype_tables.ipynb #81e9386c
 def _known_samples(sample_id, described):
     "Names the user says are samples."
     tables = [described.get(name) for name in ("phenotypes", "covariates", "breeding_values")]
     names = set() if sample_id is None else set(map(str, sample_id))
     return names.union(*(set(table.index.astype(str)) for table in tables if table is not None))
 
-# %% ../nbs/00a2_genotype_tables.ipynb #87e5fab9
+# %% ../nbs/00a2_genotype_tables.ipynb #0c59c09f
 def _named(path, shape, down, where, sample_id, variant_id):
     "Ids of samples and markers: those given, or else those of the file; ValueError when one occurs twice."
     found = [down if shape["before"] else None, shape["across"] or None]
@@ -210,10 +214,12 @@ def _named(path, shape, down, where, sample_id, variant_id):
     for ids, what in ((samples, "sample"), (markers, "marker")):
         if ids is not None and (sample_id if what == "sample" else variant_id) is None:
             check_ids(path, ids, what, None if ids is shape["across"] else 1 + shape["header"])
-    return {"sample_id": samples if sample_id is None else sample_id,
-            "variant_id": markers if variant_id is None else variant_id}
+    return {
+        "sample_id": samples if sample_id is None else sample_id,
+        "variant_id": markers if variant_id is None else variant_id,
+    }
 
-# %% ../nbs/00a2_genotype_tables.ipynb #8aec1fcd
+# %% ../nbs/00a2_genotype_tables.ipynb #59649fe1
 def read_table(
     path,  # .csv or .tsv, also .gz
     *,
@@ -248,7 +254,7 @@ def read_table(
     stored = "0/1/2" if len(coding_codes(coding)) == 3 else "0/1"
     return finish(path, dosage, known | {"coding": stored}, described, f"not stated; codes {coding}")
 
-# %% ../nbs/00a2_genotype_tables.ipynb #74d6324d
+# %% ../nbs/00a2_genotype_tables.ipynb #6f91781e
 def write_csv(
     pop,  # Population
     path,  # .csv, or .csv.gz

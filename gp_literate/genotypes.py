@@ -25,7 +25,7 @@ from matplotlib import pyplot as plt
 from tqdm import tqdm
 from xarray.core import indexing
 
-# %% ../nbs/00_genotypes.ipynb #66fc2e99
+# %% ../nbs/00_genotypes.ipynb #e0ff3438
 CODINGS = {
     "0/1/2": (0, 1, 2),  # copies of the counted allele: PLINK, VCF, most tables
     "-1/0/1": (-1, 0, 1),  # the same, centred on the heterozygote: rrBLUP
@@ -33,7 +33,7 @@ CODINGS = {
     "-1/1": (-1, 1),  # the same, as Endelman (2011) writes G
 }
 
-# %% ../nbs/00_genotypes.ipynb #994e8b9b
+# %% ../nbs/00_genotypes.ipynb #d225ac85
 def coding_codes(
     coding,  # one of "0/1/2", "-1/0/1", "0/1", "-1/1"
 ) -> tuple:  # code of 0, 1, (2) copies of the counted allele
@@ -42,7 +42,7 @@ def coding_codes(
         raise ValueError(f"coding={coding!r} is not known: give one of {', '.join(map(repr, CODINGS))}")
     return CODINGS[coding]
 
-# %% ../nbs/00_genotypes.ipynb #7f2bafb7
+# %% ../nbs/00_genotypes.ipynb #989f01e4
 def _encode_block(
     block,  # (n, b) genotype calls
     codes,  # code of 0, 1, (2) copies
@@ -62,7 +62,7 @@ def _encode_block(
         _refuse_code(block[i, j], i, j + offset, codes, missing)
     return dosage.T
 
-# %% ../nbs/00_genotypes.ipynb #be9c7f9b
+# %% ../nbs/00_genotypes.ipynb #c8c4558d
 def _refuse_code(value, i, j, codes, missing):
     "Raise the ValueError for a call outside the declared coding, with the likely remedy."
     others = [name for name, c in CODINGS.items() if value in c and c != codes]
@@ -73,7 +73,7 @@ def _refuse_code(value, i, j, codes, missing):
         f"{'/'.join(map(str, codes))}{hint}"
     )
 
-# %% ../nbs/00_genotypes.ipynb #74ef888f
+# %% ../nbs/00_genotypes.ipynb #86f1cd69
 def encode(
     calls,  # (n, p) genotype codes; NaN is always a missing call
     coding="0/1/2",  # how `calls` is written
@@ -93,7 +93,7 @@ def encode(
         dosage[start : start + block] = _encode_block(calls[:, start : start + block], codes, missing, start)
     return dosage
 
-# %% ../nbs/00_genotypes.ipynb #1b87bdaa
+# %% ../nbs/00_genotypes.ipynb #51c8144f
 def decode(
     dosage,  # (p, n) int8 dosages, without missing calls
     stored,  # the coding they are stored in: "0/1/2" or "0/1"
@@ -108,7 +108,7 @@ def decode(
     table = np.array(target if len(source) == len(target) else (target[0], target[-1]), np.int8)
     return table[dosage]
 
-# %% ../nbs/00_genotypes.ipynb #56de511c
+# %% ../nbs/00_genotypes.ipynb #8a9ff6fe
 def _refuse_ids(unknown, known, what):
     "Raise the ValueError for ids that have no genotypes."
     raise ValueError(
@@ -117,7 +117,7 @@ def _refuse_ids(unknown, known, what):
         f"table.loc[table.index.intersection(sample_id)]"
     )
 
-# %% ../nbs/00_genotypes.ipynb #d08e3969
+# %% ../nbs/00_genotypes.ipynb #85194d61
 def align_table(
     table,  # DataFrame or Series indexed by sample id
     sample_id,  # (n,) ids of the genotyped samples
@@ -136,7 +136,7 @@ def align_table(
         _refuse_ids(unknown, sample_id, what)
     return table.reindex(sample_id)
 
-# %% ../nbs/00_genotypes.ipynb #ad815ed7
+# %% ../nbs/00_genotypes.ipynb #2e1bd8d0
 def unique_ids(
     ids,  # names, or None for default ones
     size,  # how many there must be
@@ -151,7 +151,7 @@ def unique_ids(
         raise ValueError(f"{prefix} ids must be unique; repeated: {list(ids[ids.duplicated()].unique()[:3])}")
     return ids.to_numpy(dtype=str)
 
-# %% ../nbs/00_genotypes.ipynb #d4547061
+# %% ../nbs/00_genotypes.ipynb #da107d6e
 def map_variables(
     contig,  # (p,) chromosome labels
     position,  # (p,) positions on the chromosome, or None
@@ -169,7 +169,7 @@ def map_variables(
         out["variant_position"] = ("variants", np.asarray(position), {"unit": unit})
     return out
 
-# %% ../nbs/00_genotypes.ipynb #767f58f3
+# %% ../nbs/00_genotypes.ipynb #0edbdc5b
 def sample_variables(
     sample_id,  # (n,) ids
     phenotypes=None,  # DataFrame (records, traits) indexed by id
@@ -190,7 +190,7 @@ def sample_variables(
         out |= {f"sample_{c}": ("samples", table[c].to_numpy()) for c in table}
     return out
 
-# %% ../nbs/00_genotypes.ipynb #77b7d065
+# %% ../nbs/00_genotypes.ipynb #d7d86280
 def positions(
     wanted,  # ids, booleans, integer positions or a slice
     ids,  # (m,) the ids to choose from
@@ -214,7 +214,7 @@ def positions(
         raise KeyError(f"{(found < 0).sum()} of the wanted {what} do not exist, for example {wanted[found < 0][:3]}")
     return found
 
-# %% ../nbs/00_genotypes.ipynb #7b86dc65
+# %% ../nbs/00_genotypes.ipynb #065668ab
 def as_slice(
     where,  # positions, or a slice
 ):  # a slice if the positions are evenly spaced and rising, else as given
@@ -238,7 +238,7 @@ def pick(
         return np.take(calls, where, axis)
     return calls[where] if axis == 0 else calls[:, where]
 
-# %% ../nbs/00_genotypes.ipynb #36f379c6
+# %% ../nbs/00_genotypes.ipynb #6571e8db
 CALLS = ("variants", "samples")  # dimensions of call_dosage
 
 
@@ -257,7 +257,7 @@ def lazily(
         return ds
     return ds.assign(call_dosage=xr.Variable(CALLS, indexing.LazilyIndexedArray(ds.call_dosage.to_numpy())))
 
-# %% ../nbs/00_genotypes.ipynb #4d239557
+# %% ../nbs/00_genotypes.ipynb #70319b18
 def load_calls(
     ds,  # dataset of a Population
 ) -> np.ndarray:  # (p, n) int8
@@ -271,12 +271,14 @@ def load_calls(
         problem = f"part of its calls cannot be read ({error})"
         raise ValueError(f"{where} is damaged: {problem}. Write or fetch it again") from error
 
-# %% ../nbs/00_genotypes.ipynb #49bd5316
+# %% ../nbs/00_genotypes.ipynb #8f865b06
 def cut(
     ds,  # dataset of a Population
     chosen,  # dimension -> positions or slice
 ) -> xr.Dataset:
     "Cut every variable; the calls as views where that is possible, and marker by marker in memory where not."
+    pairs = [dim for dim in ("samples_0", "samples_1") if dim in ds.dims and "samples" in chosen]  # relationships
+    chosen = chosen | {dim: chosen["samples"] for dim in pairs}
     if not is_loaded(ds):
         return ds.isel({dim: as_slice(where) for dim, where in chosen.items()})
     calls = load_calls(ds)
@@ -284,7 +286,7 @@ def cut(
         calls = pick(calls, chosen[dim], axis) if dim in chosen else calls
     return ds.drop_vars("call_dosage").isel(chosen).assign(call_dosage=(CALLS, calls))
 
-# %% ../nbs/00_genotypes.ipynb #eac73a17
+# %% ../nbs/00_genotypes.ipynb #b2798a91
 def _give_way(path, overwrite):
     "FileExistsError unless `path` is free, or may be replaced: a file, or a folder that is a Zarr store."
     if path.exists() and not overwrite:
@@ -299,7 +301,7 @@ def _remove(path):
     "Delete a file or a folder, if it is there."
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
-# %% ../nbs/00_genotypes.ipynb #ded7a626
+# %% ../nbs/00_genotypes.ipynb #752ebfc2
 @contextmanager
 def writing(
     path,  # final name of a file or folder
@@ -321,7 +323,7 @@ def writing(
         _remove(new)
         _remove(old)
 
-# %% ../nbs/00_genotypes.ipynb #923f34d2
+# %% ../nbs/00_genotypes.ipynb #7e86b925
 def _pack_text(variable):
     "Object strings as fixed-width ones, the places of missing ones in the attributes; TypeError for mixed types."
     values = variable.to_numpy()
@@ -339,7 +341,7 @@ def _unpack_text(variable):
     values[variable.attrs["missing_at"]] = np.nan
     return xr.Variable(variable.dims, values)
 
-# %% ../nbs/00_genotypes.ipynb #88fd09fb
+# %% ../nbs/00_genotypes.ipynb #4bf94e35
 def block_rows(
     n_samples,  # samples in a row of calls
     size=2**24,  # bytes to a block
@@ -360,7 +362,7 @@ def all_blocks(
     if start != p:
         raise ValueError(f"calls of {start:,} markers came where {p:,} were expected: the source was cut off")
 
-# %% ../nbs/00_genotypes.ipynb #d40552d8
+# %% ../nbs/00_genotypes.ipynb #bccdc1c9
 def write_zarr(
     path,  # folder to make
     described,  # dataset without calls
@@ -373,15 +375,20 @@ def write_zarr(
     with writing(path, overwrite) as new:
         described.assign(text).to_zarr(new, mode="w", zarr_format=2, consolidated=False)
         store = zarr.open_group(new, mode="r+").create_array(
-            "call_dosage", shape=(p, n), dtype="int8", chunks=(min(p, block_rows(n)), n), fill_value=-1,
+            "call_dosage",
+            shape=(p, n),
+            dtype="int8",
+            chunks=(min(p, block_rows(n)), n),
+            fill_value=-1,
             compressors=numcodecs.Blosc("zstd", clevel=3, shuffle=numcodecs.Blosc.BITSHUFFLE),
-            attributes={"_ARRAY_DIMENSIONS": list(CALLS)}, config={"write_empty_chunks": True},
+            attributes={"_ARRAY_DIMENSIONS": list(CALLS)},
+            config={"write_empty_chunks": True},
         )
         for start, block in all_blocks(blocks, p):
             store[start : start + len(block)] = block
         zarr.consolidate_metadata(new, zarr_format=2)
 
-# %% ../nbs/00_genotypes.ipynb #60bb6b4e
+# %% ../nbs/00_genotypes.ipynb #e174e99d
 def _refuse_store(path, reason):
     "Raise the ValueError for a folder that is no whole store of genotypes."
     raise ValueError(f"{path} {reason}. Write it again with Population.to_zarr, or fetch it again")
@@ -398,7 +405,7 @@ def _check_store(ds, path):
         lost = store.nchunks - store.nchunks_initialized
         _refuse_store(path, f"has lost {lost} of its {store.nchunks} chunks of calls")
 
-# %% ../nbs/00_genotypes.ipynb #907d887e
+# %% ../nbs/00_genotypes.ipynb #3f902c89
 def open_zarr(
     path,  # folder written by `to_zarr`
 ):  # Population; its calls stay on disk until they are asked for
@@ -416,7 +423,7 @@ def open_zarr(
     ds.call_dosage.encoding["store"] = str(path)
     return Population(ds)
 
-# %% ../nbs/00_genotypes.ipynb #7b10adf4
+# %% ../nbs/00_genotypes.ipynb #1a3defa8
 def write_npy(
     path,  # file to make
     shape,  # (p, n)
@@ -430,7 +437,7 @@ def write_npy(
         for _, block in all_blocks(blocks, shape[0]):
             file.write(np.ascontiguousarray(block).data)
 
-# %% ../nbs/00_genotypes.ipynb #dcb733c6
+# %% ../nbs/00_genotypes.ipynb #0ff5a044
 def collect(
     described,  # dataset without calls
     blocks,  # (b, n) int8 arrays of calls, marker block after marker block
@@ -454,7 +461,7 @@ def collect(
         raise ValueError(f"store={str(store)!r}: give a name ending in .zarr (compressed), .npy (memory map), or None")
     return Population(described.assign(call_dosage=(CALLS, calls)))
 
-# %% ../nbs/00_genotypes.ipynb #e21142f0
+# %% ../nbs/00_genotypes.ipynb #cbd0e447
 def with_progress(
     items,  # what is walked over
     what,  # label of the bar
@@ -465,7 +472,7 @@ def with_progress(
     "A progress bar for long work (more than 200 million calls), none for short."
     return tqdm(items, desc=what, total=total, disable=not (work > 2e8 if shown is None else shown))
 
-# %% ../nbs/00_genotypes.ipynb #d796dc43
+# %% ../nbs/00_genotypes.ipynb #b0c65110
 def count_missing(
     dosage,  # (p, n) int8 dosages, -1 missing
     block=4096,  # markers looked at in one go
@@ -483,7 +490,7 @@ def allele_frequency(
     total, called = dosage.sum(axis=1, dtype=np.int64) + missing, dosage.shape[1] - missing
     return np.divide(total, copies * called, out=np.full(len(dosage), np.nan), where=called > 0)
 
-# %% ../nbs/00_genotypes.ipynb #26e35ae9
+# %% ../nbs/00_genotypes.ipynb #2203c589
 class _Tables:
     "The parts of a Population as pandas tables with ids."
 
@@ -520,7 +527,7 @@ class _Tables:
             raise KeyError(f"no trait {trait!r}; there are {list(self.phenotypes)}")
         return self.phenotypes[trait]
 
-# %% ../nbs/00_genotypes.ipynb #f2adfd19
+# %% ../nbs/00_genotypes.ipynb #4b213fc4
 class _Parts:
     "How a Population is cut, walked over and kept."
 
@@ -552,7 +559,7 @@ class _Parts:
         "The same with its calls in memory; itself when they are."
         return self if is_loaded(self.ds) else Population(self.ds.assign(call_dosage=(CALLS, load_calls(self.ds))))
 
-# %% ../nbs/00_genotypes.ipynb #97c36998
+# %% ../nbs/00_genotypes.ipynb #11c78720
 class _Doors:
     "How a Population comes about, and goes to disk."
 
@@ -580,7 +587,7 @@ class _Doors:
         blocks = (load_calls(block.ds) for block in self.blocks())
         return collect(self.ds.drop_vars("call_dosage"), blocks, path, overwrite)
 
-# %% ../nbs/00_genotypes.ipynb #dfb4fe20
+# %% ../nbs/00_genotypes.ipynb #c91dbd8a
 class _Provenance:
     "Where a Population comes from."
 
@@ -596,7 +603,7 @@ class _Provenance:
         rows += [(f"step {i}", step) for i, step in enumerate(self.ds.attrs.get("history", []), 1)]
         return pd.DataFrame(rows, columns=["what", "detail"]).set_index("what")
 
-# %% ../nbs/00_genotypes.ipynb #0849169e
+# %% ../nbs/00_genotypes.ipynb #2b971089
 def summary(
     pop,  # Population
 ) -> pd.Series:
@@ -628,7 +635,7 @@ class _Display:
     def _repr_html_(self):
         return summary(self).to_frame().to_html(header=False)
 
-# %% ../nbs/00_genotypes.ipynb #122580bd
+# %% ../nbs/00_genotypes.ipynb #2e70297f
 class Population(_Tables, _Parts, _Doors, _Provenance, _Display):
     "Markers, map, phenotypes and covariates of one set of samples, in an xarray Dataset (`ds`) with sgkit's names."
 
@@ -660,7 +667,7 @@ class Population(_Tables, _Parts, _Doors, _Provenance, _Display):
         codes = decode(stored, self.coding, coding or self.coding).T
         return pd.DataFrame(codes, pd.Index(self.sample_id, name="sample_id"), self.variant_id, copy=False)
 
-# %% ../nbs/00_genotypes.ipynb #32e54e22
+# %% ../nbs/00_genotypes.ipynb #eb3f0a3b
 def describe(
     n,  # number of samples
     p,  # number of markers
@@ -691,7 +698,7 @@ def describe(
     data |= sample_variables(sample_id, phenotypes, breeding_values, covariates)
     return xr.Dataset(data, attrs={"coding": coding, "source": source, "files": files or {}, "history": list(history)})
 
-# %% ../nbs/00_genotypes.ipynb #2f785172
+# %% ../nbs/00_genotypes.ipynb #ed22e603
 def population_from_array(
     dosage,  # (n, p) genotype codes, array or DataFrame (whose ids are then used)
     *,
@@ -715,13 +722,23 @@ def population_from_array(
         variant_id = dosage.columns if variant_id is None else variant_id
     calls = encode(dosage, coding, missing)
     described = describe(
-        *calls.shape[::-1], coding="0/1/2" if len(coding_codes(coding)) == 3 else "0/1", sample_id=sample_id,
-        variant_id=variant_id, contig=contig, position=position, position_unit=position_unit, allele=allele,
-        phenotypes=phenotypes, covariates=covariates, breeding_values=breeding_values, source=source, files=files,
+        *calls.shape[::-1],
+        coding="0/1/2" if len(coding_codes(coding)) == 3 else "0/1",
+        sample_id=sample_id,
+        variant_id=variant_id,
+        contig=contig,
+        position=position,
+        position_unit=position_unit,
+        allele=allele,
+        phenotypes=phenotypes,
+        covariates=covariates,
+        breeding_values=breeding_values,
+        source=source,
+        files=files,
     )
     return Population(described.assign(call_dosage=(CALLS, calls)))
 
-# %% ../nbs/00_genotypes.ipynb #ec479bc2
+# %% ../nbs/00_genotypes.ipynb #4d992f91
 def plot_genotypes(
     pop,  # Population
     ax=None,  # matplotlib axes to draw on
@@ -735,7 +752,7 @@ def plot_genotypes(
     ax.figure.colorbar(image, ax=ax, label="copies of the counted allele", ticks=range(int(pop.coding[-1]) + 1))
     return ax
 
-# %% ../nbs/00_genotypes.ipynb #b80ccee1
+# %% ../nbs/00_genotypes.ipynb #ec60ae8a
 def plot_allele_frequency(
     pop,  # Population
     ax=None,  # matplotlib axes to draw on

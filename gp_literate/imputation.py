@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from .genotypes import Population, coding_codes, encode
 from .quality_control import count_calls, shared_differences
 
-# %% ../nbs/00d_imputation.ipynb #221b64a2
+# %% ../nbs/00d_imputation.ipynb #72c13341
 def hide_calls(
     calls,  # (n, p) genotype codes
     share,  # of the calls that were made, in (0, 1)
@@ -40,7 +40,7 @@ def hide_calls(
     hidden[np.argmax(hidden[:, bare], axis=0), bare] = False
     return np.where(hidden, np.asarray(missing, calls.dtype), calls), hidden
 
-# %% ../nbs/00d_imputation.ipynb #169501d3
+# %% ../nbs/00d_imputation.ipynb #5c034b13
 def missing_calls(
     calls,  # (n, p) genotype codes
     missing=np.nan,  # further code of a missing call (NaN always is one)
@@ -49,7 +49,7 @@ def missing_calls(
     absent = np.isnan(calls) if calls.dtype.kind == "f" else np.zeros(calls.shape, bool)
     return absent | (calls == missing)
 
-# %% ../nbs/00d_imputation.ipynb #127aed52
+# %% ../nbs/00d_imputation.ipynb #0315ae08
 def column_statistics(
     dosage,  # (p, n) int8 dosages, -1 missing
     strategy,  # "mean", "most_frequent" or "binomial"
@@ -62,7 +62,7 @@ def column_statistics(
     mean = counts @ np.arange(copies + 1) / counts.sum(axis=1)
     return mean if strategy == "mean" else mean / copies
 
-# %% ../nbs/00d_imputation.ipynb #c8cc653b
+# %% ../nbs/00d_imputation.ipynb #dfe2bebd
 def fill_columns(
     dosage,  # (p, n) int8 dosages, -1 missing
     statistics,  # (p,) from column_statistics
@@ -80,7 +80,7 @@ def fill_columns(
         out[s + marker, sample] = rng.binomial(copies, value) if strategy == "binomial" else value
     return out
 
-# %% ../nbs/00d_imputation.ipynb #afa54b7b
+# %% ../nbs/00d_imputation.ipynb #1be5f275
 def nearest_lines(
     lines,  # (p, m) int8 dosages of the lines to fill
     donors,  # (p, n) int8 dosages of the lines to learn from
@@ -90,13 +90,13 @@ def nearest_lines(
     difference, shared = shared_differences(lines.T, donors.T, copies)
     if (bare := ~shared.any(axis=1)).any():
         raise ValueError(
-            f"line {np.argmax(bare)} (counted from 0) has no call at a marker where a fitted line has one: no nearest line can be "
-            "found. Remove lines with a low call rate first (filter_call_rate(..., of='samples'))"
+            f"line {np.argmax(bare)} (counted from 0) has no call at a marker where a fitted line has one: no nearest "
+            "line can be found. Remove lines with a low call rate first (filter_call_rate(..., of='samples'))"
         )
     distance = np.divide(difference, copies * shared, out=np.full(shared.shape, np.inf), where=shared > 0)
     return np.argsort(distance, axis=1, kind="stable")
 
-# %% ../nbs/00d_imputation.ipynb #a0af94cb
+# %% ../nbs/00d_imputation.ipynb #cb4f7ff2
 @numba.njit(cache=True)
 def _vote(lines, donors, order, k, copies):
     "Fill `lines` (p, m) in place with the commonest genotype of the k nearest donors that have a call."
@@ -115,13 +115,14 @@ def _vote(lines, donors, order, k, copies):
                     found += 1
                     if found == k:
                         break
-            best = -1
-            for call in range(copies + 1):
-                if votes[call] > 0 and (best < 0 or votes[call] > votes[best] or (votes[call] == votes[best] and first[call] < first[best])):
+            best = 0
+            for call in range(1, copies + 1):
+                level = votes[call] == votes[best] and first[call] < first[best]
+                if votes[call] > votes[best] or (level and votes[call] > 0):
                     best = call
             lines[j, i] = best
 
-# %% ../nbs/00d_imputation.ipynb #7bfabd4e
+# %% ../nbs/00d_imputation.ipynb #c36656ec
 def fill_nearest(
     lines,  # (p, m) int8 dosages, -1 missing
     donors,  # (p, n) int8 dosages, -1 missing; every marker needs a call
@@ -134,7 +135,7 @@ def fill_nearest(
     _vote(out, np.ascontiguousarray(donors), order, n_neighbors, copies)
     return out
 
-# %% ../nbs/00d_imputation.ipynb #6719a120
+# %% ../nbs/00d_imputation.ipynb #31815dab
 def _precision(
     covariance,  # (n, n)
 ) -> tuple[np.ndarray, np.ndarray]:  # (n, n) pseudoinverse, (n, r) directions in which nothing varies
@@ -144,7 +145,7 @@ def _precision(
     some = vectors[:, ~flat]
     return (some / values[~flat]) @ some.T, vectors[:, flat]
 
-# %% ../nbs/00d_imputation.ipynb #b77bb35a
+# %% ../nbs/00d_imputation.ipynb #ce442168
 def _expect_missing(
     deviation,  # (n,) one marker minus its mean, 0 where missing
     absent,  # (a,) positions of the missing lines
@@ -163,7 +164,7 @@ def _expect_missing(
     inverse[:, : len(absent)] /= scale
     return inverse @ pull, inverse[:, : len(absent)]
 
-# %% ../nbs/00d_imputation.ipynb #c4f17dc7
+# %% ../nbs/00d_imputation.ipynb #1904f38d
 class _Moments(NamedTuple):
     mean: np.ndarray  # (n,) mu
     covariance: np.ndarray  # (n, n) Sigma
@@ -176,7 +177,7 @@ def _centred_blocks(dosage, frequency, copies, block=2048):
         w = calls * (2.0 / copies) - 2 * frequency[s : s + block]
         yield s, np.where(calls < 0, 0.0, w), calls < 0
 
-# %% ../nbs/00d_imputation.ipynb #df9b1905
+# %% ../nbs/00d_imputation.ipynb #dfe2cb0c
 def _expect_block(w, absent, old, precision, flat, spread):
     "E-step for a block: fills (n, b) `w` and adds to (n, n) `spread` in place."
     for k in np.flatnonzero(absent.any(axis=0)):
@@ -186,7 +187,7 @@ def _expect_block(w, absent, old, precision, flat, spread):
         w[rows, k] = old.mean[rows] + guess
         spread[np.ix_(rows, rows)] += covariance
 
-# %% ../nbs/00d_imputation.ipynb #65919a5b
+# %% ../nbs/00d_imputation.ipynb #883337f4
 @threadpool_limits.wrap(limits=1, user_api="blas")  # thousands of small systems: threads would wait for each other
 def _em_pass(dosage, frequency, copies, old):
     "One E-step and M-step: the new moments and the (missing,) expected w, marker after marker; no `old`: w = 0."
@@ -202,9 +203,10 @@ def _em_pass(dosage, frequency, copies, old):
     mean = total / p
     return _Moments(mean, (product - p * np.outer(mean, mean)) / (p - 1)), np.concatenate(expected)
 
-# %% ../nbs/00d_imputation.ipynb #b7f0929f
+# %% ../nbs/00d_imputation.ipynb #e0967664
 class EMRelationship(NamedTuple):
     "Outcome of the EM iteration for n lines and p markers."
+
     A: np.ndarray  # (n, n) additive relationship
     expected: np.ndarray  # expected dosage (0..copies) of each missing call, marker after marker
     mean: np.ndarray  # (n,)
@@ -212,7 +214,7 @@ class EMRelationship(NamedTuple):
     changes: list  # change of A in each iteration
     converged: bool
 
-# %% ../nbs/00d_imputation.ipynb #b92a1813
+# %% ../nbs/00d_imputation.ipynb #55a30060
 def _em_dosage(
     dosage,  # (p, n) int8 dosages, -1 missing
     tol,  # smallest change of A worth another iteration
@@ -222,7 +224,9 @@ def _em_dosage(
     "EM on dosages; ValueError for fewer markers than lines and for lines without calls."
     (p, n), f = dosage.shape, column_statistics(dosage, "binomial", copies)
     if p < n:
-        raise ValueError(f"EM needs at least as many markers as lines, got {p} markers for {n} lines: use strategy 'mean' or 'knn'")
+        raise ValueError(
+            f"EM needs at least as many markers as lines, got {p} markers for {n} lines: use strategy 'mean' or 'knn'"
+        )
     if (bare := (dosage < 0).all(axis=0)).any():
         raise ValueError(f"line {np.argmax(bare)} (counted from 0) has no call at all: remove it first")
     if not (scale := 2 * np.mean(f * (1 - f))) > 0:
@@ -238,24 +242,25 @@ def _em_dosage(
     dosages = (expected + np.repeat(2 * f, (dosage < 0).sum(axis=1))) * copies / 2
     return EMRelationship(A, dosages, *moments, changes, not len(expected) or changes[-1] < tol)
 
-# %% ../nbs/00d_imputation.ipynb #3847baa7
+# %% ../nbs/00d_imputation.ipynb #90f88691
 def em_relationship(
     G,  # (n, p) genotype codes; NaN is always a missing call
     tol=0.02,  # stop when ||A_t - A_{t-1}|| / n is below it (rrBLUP's default)
     max_iter=100,  # iterations at most
     coding="-1/0/1",  # how G is written
     missing=None,  # further code of a missing call
-) -> tuple[np.ndarray, np.ndarray, EMRelationship]:  # (n, n) A, (n, p) float64 codes with expectations filled in, the rest
-    "Relationship matrix by EM (Poland et al. 2012), with the frequencies of the calls made; ValueError as for `encode`, and when p < n."
+) -> tuple[np.ndarray, np.ndarray, EMRelationship]:  # (n, n) A, (n, p) float64 codes without holes, the rest
+    "Relationship matrix by EM (Poland et al. 2012), with the frequencies of the calls made; ValueError when p < n."
     codes, dosage = coding_codes(coding), encode(G, coding, missing)
     if (empty := (dosage < 0).all(axis=1)).any():
-        raise ValueError(f"{empty.sum():,} markers have no call at all, the first is marker {np.argmax(empty)}: remove them first")
+        first = np.argmax(empty)
+        raise ValueError(f"{empty.sum():,} markers have no call at all, the first is marker {first}: remove them first")
     result = _em_dosage(dosage, tol, max_iter, len(codes) - 1)
     filled = dosage.astype(float)
     filled[dosage < 0] = result.expected
     return result.A, codes[0] + (codes[1] - codes[0]) * filled.T, result
 
-# %% ../nbs/00d_imputation.ipynb #f5e92c18
+# %% ../nbs/00d_imputation.ipynb #b184625b
 def _regress_new_line(
     calls,  # (p,) dosages of the new line, -1 missing
     donors,  # (p, n) filled dosages of the fitted lines
@@ -270,14 +275,14 @@ def _regress_new_line(
     beta = np.linalg.lstsq(W.T @ W + spread, W.T @ (calls[known] - centre[known]), rcond=1e-10)[0]
     return np.clip(centre[~known] + (donors[~known] - centre[~known, None]) @ beta, 0, copies)
 
-# %% ../nbs/00d_imputation.ipynb #49b415f7
+# %% ../nbs/00d_imputation.ipynb #728137ab
 def _fit_em(dosage, copies, tol, max_iter):
     "The filled training dosages as (missing,) values, what a new line needs, and how to recognise a training line."
     result = _em_dosage(dosage, tol, max_iter, copies)
     known = {blake2b(np.ascontiguousarray(row), digest_size=16).digest(): i for i, row in enumerate(dosage.T)}
     return result, known
 
-# %% ../nbs/00d_imputation.ipynb #6cd9f6d8
+# %% ../nbs/00d_imputation.ipynb #b8934637
 def _filled_donors(dosage, result):
     "(p, n) float32 training dosages with the expectations in place."
     donors = dosage.astype(np.float32)
@@ -292,7 +297,7 @@ def _em_spread(dosage, result, donors, copies):
     total = ((p - 1) * result.covariance + p * np.outer(result.mean, result.mean)) * (copies / 2) ** 2
     return total - W.T @ W
 
-# %% ../nbs/00d_imputation.ipynb #2a8a7879
+# %% ../nbs/00d_imputation.ipynb #1b765146
 def _fill_em(
     lines,  # (p, m) int8 dosages, -1 missing
     dosage,  # (p, n) int8 training dosages
@@ -316,7 +321,7 @@ def _fill_em(
             out[lines[:, i] < 0, i] = _regress_new_line(lines[:, i], donors, f, spread, copies)
     return out
 
-# %% ../nbs/00d_imputation.ipynb #c433e762
+# %% ../nbs/00d_imputation.ipynb #27029f45
 STRATEGIES = ("mean", "most_frequent", "binomial", "em", "knn")
 
 
@@ -325,21 +330,24 @@ def _check_strategy(imputer, n):
     if imputer.strategy not in STRATEGIES:
         raise ValueError(f"strategy={imputer.strategy!r} is not known: give one of {', '.join(map(repr, STRATEGIES))}")
     if imputer.coding is None and imputer.strategy in ("binomial", "em"):
-        raise ValueError(f"strategy {imputer.strategy!r} needs genotype codes: give coding, such as '0/1/2', instead of None")
+        raise ValueError(f"strategy {imputer.strategy!r} needs genotype codes: give coding='0/1/2', for instance")
     if imputer.strategy == "knn" and not 1 <= imputer.n_neighbors <= n:
-        raise ValueError(f"n_neighbors={imputer.n_neighbors} must lie between 1 and the number of fitted lines, n_samples = {n}")
+        raise ValueError(
+            f"n_neighbors={imputer.n_neighbors} must lie between 1 and the number of fitted lines, n_samples = {n}"
+        )
 
-# %% ../nbs/00d_imputation.ipynb #8f243b20
+# %% ../nbs/00d_imputation.ipynb #7da59639
 def _check_called(absent, names):
     "ValueError for markers without a call."
     if (empty := absent.all(axis=0)).any():
         k = int(np.argmax(empty))
+        first = f"marker {k}, counted from 0" if names is None else names[k]
         raise ValueError(
-            f"{empty.sum():,} of {len(empty):,} markers have no call in the fitted lines, the first is {f'marker {k}, counted from 0' if names is None else names[k]}: nothing "
+            f"{empty.sum():,} of {len(empty):,} markers have no call in these lines, the first is {first}: nothing "
             "can be learnt about them. Remove them first (filter_call_rate)"
         )
 
-# %% ../nbs/00d_imputation.ipynb #ee240003
+# %% ../nbs/00d_imputation.ipynb #624814ad
 class _Door:
     "Reading and writing of the imputer's matrices."
 
@@ -351,8 +359,8 @@ class _Door:
             if "feature" not in str(error) or reset:
                 raise
             raise ValueError(
-                f"{error}\nAn imputer fills the markers it was fitted on, in their order: select them first, for a table with "
-                "X[imputer.feature_names_in_]"
+                f"{error}\nAn imputer fills the markers it was fitted on, in their order: select them first, for a "
+                "table with X[imputer.feature_names_in_]"
             ) from None
 
     def _write(self, filled, X, like):
@@ -364,7 +372,7 @@ class _Door:
             filled = filled.T if filled.dtype.kind == "f" else filled.T.astype(like, copy=False)
         return pd.DataFrame(filled, X.index, X.columns, copy=False) if isinstance(X, pd.DataFrame) else filled
 
-# %% ../nbs/00d_imputation.ipynb #76a973b9
+# %% ../nbs/00d_imputation.ipynb #144fec97
 class MarkerImputer(_Door, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     "Fill missing genotype calls from what was learnt on the training lines; the result has no missing calls."
 
@@ -392,7 +400,7 @@ class MarkerImputer(_Door, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         return self
 
     def transform(self, X):
-        "(m, p) lines without missing calls; float32 (from integers) for mean and em, otherwise the type of X. A DataFrame keeps its ids."
+        "(m, p) lines without missing calls, of the type of X, but float32 from integers for mean and em; ids stay."
         check_is_fitted(self)
         codes = self._read(X, reset=False)
         return self._write(_fill(self, codes), X, codes.dtype)
@@ -402,7 +410,7 @@ class MarkerImputer(_Door, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         tags.input_tags.allow_nan = True
         return tags
 
-# %% ../nbs/00d_imputation.ipynb #818e8156
+# %% ../nbs/00d_imputation.ipynb #6b69bcc6
 def _declared(missing):
     "The missing code as `encode` wants it: None for NaN."
     return None if missing is None or np.isnan(missing) else missing
@@ -412,7 +420,8 @@ def _learn(imputer, codes):
     "Set what the strategy keeps of the training lines."
     if imputer.coding is None:
         codes = np.where(missing_calls(codes, imputer.missing), np.nan, codes)
-        theirs = KNNImputer(n_neighbors=imputer.n_neighbors) if imputer.strategy == "knn" else SimpleImputer(strategy=imputer.strategy)
+        knn = imputer.strategy == "knn"
+        theirs = KNNImputer(n_neighbors=imputer.n_neighbors) if knn else SimpleImputer(strategy=imputer.strategy)
         imputer.imputer_ = theirs.fit(codes)
         return
     dosage = encode(codes, imputer.coding, _declared(imputer.missing))
@@ -425,7 +434,7 @@ def _learn(imputer, codes):
         imputer.em_ = _fit_em(dosage, copies, imputer.tol, imputer.max_iter)
         imputer.relationship_, imputer.n_iter_ = imputer.em_[0].A, max(1, len(imputer.em_[0].changes))
 
-# %% ../nbs/00d_imputation.ipynb #b6167e41
+# %% ../nbs/00d_imputation.ipynb #a9be807c
 def _fill(imputer, codes):
     "(p, m) filled dosages, or (m, p) numbers when there is no coding."
     if imputer.coding is None:
@@ -437,10 +446,11 @@ def _fill(imputer, codes):
         return fill_nearest(dosage, imputer.donors_, imputer.n_neighbors, copies)
     if imputer.strategy == "em":
         return _fill_em(dosage, imputer.donors_, imputer.em_, copies, dtype)
+    dtype = dtype if imputer.strategy == "mean" else np.int8
     rng = check_random_state(imputer.random_state)
-    return fill_columns(dosage, imputer.statistics_, imputer.strategy, dtype if imputer.strategy == "mean" else np.int8, copies, rng)
+    return fill_columns(dosage, imputer.statistics_, imputer.strategy, dtype, copies, rng)
 
-# %% ../nbs/00d_imputation.ipynb #da044733
+# %% ../nbs/00d_imputation.ipynb #13d0d230
 def imputation_accuracy(
     calls,  # (n, p) genotype codes
     imputers,  # name -> MarkerImputer, with `missing` set as here
@@ -458,11 +468,16 @@ def imputation_accuracy(
         guess = np.asarray(imputer.fit_transform(holed))[hidden].astype(float)
         seconds = time.perf_counter() - start
         varies = guess.std() > 0 and true.std() > 0
-        rows[name] = {"share": share, "found": (np.rint(guess) == true).mean(), "rmse": np.sqrt(((guess - true) ** 2).mean()),
-                      "correlation": np.corrcoef(guess, true)[0, 1] if varies else np.nan, "seconds": seconds}
+        rows[name] = {
+            "share": share,
+            "found": (np.rint(guess) == true).mean(),
+            "rmse": np.sqrt(((guess - true) ** 2).mean()),
+            "correlation": np.corrcoef(guess, true)[0, 1] if varies else np.nan,
+            "seconds": seconds,
+        }
     return pd.DataFrame(rows).T.rename_axis("imputer")
 
-# %% ../nbs/00d_imputation.ipynb #363ab44c
+# %% ../nbs/00d_imputation.ipynb #902d116e
 def plot_imputation_accuracy(
     accuracy,  # DataFrame of `imputation_accuracy`, several shares one below the other
     axes=None,  # two matplotlib axes
@@ -473,13 +488,14 @@ def plot_imputation_accuracy(
 
     axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")[1] if axes is None else axes
     table = accuracy.reset_index()
-    for ax, measure, label in zip(axes, ("found", "rmse"), ("hidden calls found", "root mean squared error"), strict=True):
+    labels = {"found": "hidden calls found", "rmse": "root mean squared error"}
+    for ax, (measure, label) in zip(axes, labels.items(), strict=True):
         sns.lineplot(table, x="share", y=measure, hue="imputer", marker="o", ax=ax, legend=ax is axes[-1])
         ax.set(xlabel="share of calls missing", ylabel=label)
     axes[-1].legend(bbox_to_anchor=(1, 1), loc="upper left")
     return axes
 
-# %% ../nbs/00d_imputation.ipynb #3d3bdbb0
+# %% ../nbs/00d_imputation.ipynb #ed6dd3e4
 def impute(
     pop,  # Population
     strategy="knn",  # "most_frequent", "binomial" or "knn"
@@ -489,8 +505,8 @@ def impute(
     "Fill the missing calls of a population; ValueError for a strategy that gives fractions."
     if strategy in ("mean", "em"):
         raise ValueError(
-            f"strategy {strategy!r} gives fractions, and a Population stores whole genotypes: use MarkerImputer({strategy!r}, "
-            f"missing=-1, coding={pop.coding!r}).fit_transform(pop.dosage) for a matrix"
+            f"strategy {strategy!r} gives fractions, and a Population stores whole genotypes: use "
+            f"MarkerImputer({strategy!r}, missing=-1, coding={pop.coding!r}).fit_transform(pop.dosage) for a matrix"
         )
     imputer = MarkerImputer(strategy, missing=-1, coding=pop.coding, **kwargs)
     imputer.fit((pop if train is None else pop.sel(samples=train)).dosage)

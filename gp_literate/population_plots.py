@@ -6,16 +6,15 @@
 __all__ = ['centred_products', 'principal_components', 'plot_structure', 'pair_r2', 'random_pairs', 'ld_pairs', 'plot_ld_decay',
            'plot_traits', 'plot_distributions', 'plot_correlations', 'plot_glance']
 
-# %% ../nbs/01a_population_plots.ipynb #98e9f833
+# %% ../nbs/01a_population_plots.ipynb #f7ca7e63
 import numpy as np
 import pandas as pd
 import scipy.linalg
 from matplotlib import pyplot as plt
 
-from .genotypes import Population
 from .quality_control import genotype_counts, minor_copies
 
-# %% ../nbs/01a_population_plots.ipynb #9a39abfa
+# %% ../nbs/01a_population_plots.ipynb #e293c93c
 def centred_products(
     pop,  # Population
 ) -> np.ndarray:  # (n, n) sums of products over the markers
@@ -29,7 +28,7 @@ def centred_products(
         products += calls.T @ calls
     return products
 
-# %% ../nbs/01a_population_plots.ipynb #0949c7bf
+# %% ../nbs/01a_population_plots.ipynb #2ba8ef68
 def principal_components(
     pop,  # Population
     n_components=2,  # how many
@@ -44,7 +43,7 @@ def principal_components(
     out.attrs["share"] = (values[::-1] / np.trace(products)).tolist()
     return out
 
-# %% ../nbs/01a_population_plots.ipynb #563f4c9a
+# %% ../nbs/01a_population_plots.ipynb #335227c0
 def plot_structure(
     pop,  # Population
     colour,  # (n,) values or names to colour the samples by
@@ -66,7 +65,7 @@ def plot_structure(
         ax.figure.colorbar(dots, ax=ax, label=label)
     return ax
 
-# %% ../nbs/01a_population_plots.ipynb #e2925eb9
+# %% ../nbs/01a_population_plots.ipynb #45c247ef
 def pair_r2(
     pop,  # Population
     first,  # (m,) positions of markers
@@ -85,7 +84,7 @@ def pair_r2(
         out.append(np.divide(sums[0] ** 2, scale, out=np.full(len(n), np.nan, np.float32), where=scale > 0))
     return np.concatenate(out)
 
-# %% ../nbs/01a_population_plots.ipynb #f37fb4c0
+# %% ../nbs/01a_population_plots.ipynb #4289c5b0
 def random_pairs(
     pop,  # Population with a map
     max_distance,  # largest distance of the pairs on one chromosome, in the unit of the map
@@ -93,9 +92,10 @@ def random_pairs(
     seed,  # int | SeedSequence | Generator
 ) -> tuple[np.ndarray, np.ndarray]:  # (2, m) neighbours, (2, k) on different chromosomes: positions of the markers
     "A random marker with a random one of those that follow it on the map, and two on different chromosomes."
-    rng, place, contig = np.random.default_rng(seed), pop.ds.variant_position.to_numpy(), pop.ds.variant_contig.to_numpy()
+    rng = np.random.default_rng(seed)
+    place, contig = pop.ds.variant_position.to_numpy(), pop.ds.variant_contig.to_numpy()
     order = np.lexsort((place, contig))
-    far = (contig * (2.0 * (place.max() + max_distance)) + place)[order]  # chromosomes one after the other, with wide gaps
+    far = (contig * (2.0 * (place.max() + max_distance)) + place)[order]  # on one line, with wide gaps
     last = np.searchsorted(far, far + max_distance, side="right")
     start = rng.integers(0, len(order) - 1, n_pairs)
     start = start[last[start] > start + 1]
@@ -103,7 +103,7 @@ def random_pairs(
     near = np.stack([order[start], order[rng.integers(start + 1, last[start])]])
     return near, other[:, contig[other[0]] != contig[other[1]]]
 
-# %% ../nbs/01a_population_plots.ipynb #508872d3
+# %% ../nbs/01a_population_plots.ipynb #b8bd2ee6
 def ld_pairs(
     pop,  # Population with a map
     max_distance,  # largest distance of the pairs on one chromosome, in the unit of the map
@@ -119,7 +119,7 @@ def ld_pairs(
     pairs = np.concatenate([near, other], axis=1)
     return pd.DataFrame({"distance": distance, "r2": pair_r2(pop, *pairs)}).dropna(subset="r2")
 
-# %% ../nbs/01a_population_plots.ipynb #76920fbc
+# %% ../nbs/01a_population_plots.ipynb #0ae8ebea
 def plot_ld_decay(
     pop,  # Population with a map
     max_distance,  # largest distance, in the unit of the map
@@ -140,7 +140,7 @@ def plot_ld_decay(
     ax.legend(fontsize="small")
     return ax
 
-# %% ../nbs/01a_population_plots.ipynb #a778ee48
+# %% ../nbs/01a_population_plots.ipynb #3c98835d
 def plot_traits(
     pop,  # Population
 ):  # seaborn's PairGrid
@@ -158,7 +158,7 @@ def plot_traits(
     grid.map_upper(correlation)
     return grid
 
-# %% ../nbs/01a_population_plots.ipynb #418cd6e1
+# %% ../nbs/01a_population_plots.ipynb #b8f9fe87
 def plot_distributions(
     pop,  # Population
     ax=None,  # matplotlib axes to draw on
@@ -172,7 +172,7 @@ def plot_distributions(
     ax.set(xlabel="standard deviations from the mean")
     return ax
 
-# %% ../nbs/01a_population_plots.ipynb #828a6904
+# %% ../nbs/01a_population_plots.ipynb #29ebeaed
 def plot_correlations(
     pop,  # Population
     ax=None,  # matplotlib axes to draw on
@@ -189,7 +189,7 @@ def plot_correlations(
     ax.figure.colorbar(image, ax=ax, label="correlation")
     return ax
 
-# %% ../nbs/01a_population_plots.ipynb #39c6e717
+# %% ../nbs/01a_population_plots.ipynb #089073fd
 def _plot_calls(pop, left, right):
     "Histograms over the markers: missing calls, minor allele frequency."
     counts = genotype_counts(pop)
@@ -200,7 +200,7 @@ def _plot_calls(pop, left, right):
     right.hist((minor[called > 0] / called[called > 0]), bins=np.linspace(0, 0.5, 41), color="tab:green")
     right.set(xlabel="minor allele frequency", ylabel="markers")
 
-# %% ../nbs/01a_population_plots.ipynb #5a086e55
+# %% ../nbs/01a_population_plots.ipynb #621e5862
 def _plot_random_r2(pop, ax):
     "r² of random pairs of markers."
     pairs = np.random.default_rng(1).integers(0, pop.n_variants, (2, 20_000))
@@ -208,7 +208,7 @@ def _plot_random_r2(pop, ax):
     ax.hist(r2[~np.isnan(r2)], bins=50, color="tab:green", log=True)
     ax.set(xlabel="r² of random pairs of markers (no map)", ylabel="pairs (log scale)")
 
-# %% ../nbs/01a_population_plots.ipynb #0b030f75
+# %% ../nbs/01a_population_plots.ipynb #e9624577
 def plot_glance(
     pop,  # Population
     colour,  # (n,) values or names to colour the samples by

@@ -22,7 +22,7 @@ from matplotlib import pyplot as plt
 
 from .genotypes import Population, coding_codes, cut, load_calls
 
-# %% ../nbs/00c_quality_control.ipynb #3ebcfe56
+# %% ../nbs/00c_quality_control.ipynb #6980d3a8
 def count_calls(
     dosage,  # (p, n) int8 dosages, -1 missing
     copies=2,  # copies a homozygote carries: 2, or 1 for "0/1"
@@ -32,9 +32,9 @@ def count_calls(
     "How often each genotype occurs in each marker or sample; ValueError for an unknown `of`."
     if of not in ("markers", "samples"):
         raise ValueError(f"of={of!r} is not known: give 'markers' or 'samples'")
-    axis = 1 if of == "markers" else 0
-    parts = [np.stack([np.count_nonzero(dosage[s : s + block] == c, axis=axis) for c in (*range(copies + 1), -1)], axis=1)
-             for s in range(0, len(dosage), block)]
+    axis, codes = 1 if of == "markers" else 0, (*range(copies + 1), -1)
+    blocks = (dosage[s : s + block] for s in range(0, len(dosage), block))
+    parts = [np.stack([np.count_nonzero(b == code, axis=axis) for code in codes], axis=1) for b in blocks]
     return np.concatenate(parts) if of == "markers" else sum(parts)
 
 
@@ -46,7 +46,7 @@ def genotype_counts(
     parts = [count_calls(load_calls(block.ds), len(coding_codes(pop.coding)) - 1, of) for block in pop.blocks()]
     return np.concatenate(parts) if of == "markers" else sum(parts)
 
-# %% ../nbs/00c_quality_control.ipynb #5053b712
+# %% ../nbs/00c_quality_control.ipynb #ad75030c
 def minor_copies(
     counts,  # (m, copies + 2) from genotype_counts
 ) -> tuple[np.ndarray, np.ndarray]:  # (m,) copies of the rarer allele, (m,) copies called
@@ -55,7 +55,7 @@ def minor_copies(
     counted, called = counts[:, :-1] @ np.arange(copies + 1), copies * counts[:, :-1].sum(axis=1)
     return np.minimum(counted, called - counted), called
 
-# %% ../nbs/00c_quality_control.ipynb #76cb9482
+# %% ../nbs/00c_quality_control.ipynb #169773d4
 def _share(count, total):
     "count / total, NaN where total is 0."
     return np.divide(count, total, out=np.full(len(count), np.nan), where=total > 0)
@@ -69,14 +69,18 @@ def marker_statistics(
     missing, called = counts[:, -1], counts[:, :-1].sum(axis=1)
     diploid = counts.shape[1] == 4
     nothing = np.full(len(counts), np.nan)
-    return pd.DataFrame({
-        "missing": missing, "call_rate": called / pop.n_samples,
-        "minor_allele_frequency": _share(*minor_copies(counts)),
-        "heterozygosity": _share(counts[:, 1], called) if diploid else nothing,
-        "hardy_weinberg_p": hardy_weinberg_test(counts) if diploid else nothing,
-    }, index=pd.Index(pop.variant_id, name="variant_id"))
+    return pd.DataFrame(
+        {
+            "missing": missing,
+            "call_rate": called / pop.n_samples,
+            "minor_allele_frequency": _share(*minor_copies(counts)),
+            "heterozygosity": _share(counts[:, 1], called) if diploid else nothing,
+            "hardy_weinberg_p": hardy_weinberg_test(counts) if diploid else nothing,
+        },
+        index=pd.Index(pop.variant_id, name="variant_id"),
+    )
 
-# %% ../nbs/00c_quality_control.ipynb #c87a6cdd
+# %% ../nbs/00c_quality_control.ipynb #e429c1ab
 def plot_quality(
     pop,  # Population
     axes=None,  # four matplotlib axes
@@ -85,17 +89,19 @@ def plot_quality(
     axes = plt.subplots(1, 4, figsize=(13, 2.8), layout="constrained")[1] if axes is None else axes
     markers, samples = genotype_counts(pop), genotype_counts(pop, "samples")
     het = _share(samples[:, 1], samples[:, :-1].sum(axis=1)) if samples.shape[1] == 4 else np.zeros(len(samples))
-    panels = [(markers[:, -1] / pop.n_samples, "share of missing calls", "markers"),
-              (samples[:, -1] / pop.n_variants, "share of missing calls", "samples"),
-              (_share(*minor_copies(markers)), "minor allele frequency", "markers"),
-              (het, "share of heterozygous calls", "samples")]
+    panels = [
+        (markers[:, -1] / pop.n_samples, "share of missing calls", "markers"),
+        (samples[:, -1] / pop.n_variants, "share of missing calls", "samples"),
+        (_share(*minor_copies(markers)), "minor allele frequency", "markers"),
+        (het, "share of heterozygous calls", "samples"),
+    ]
     for ax, (values, xlabel, ylabel) in zip(np.ravel(axes), panels, strict=True):
         log = "missing" in xlabel  # where a few bad ones must be seen beside many good ones
         ax.hist(values[~np.isnan(values)], bins=40, color="tab:green", log=log)
         ax.set(xlabel=xlabel, ylabel=ylabel + log * " (log scale)")
     return axes
 
-# %% ../nbs/00c_quality_control.ipynb #3764b246
+# %% ../nbs/00c_quality_control.ipynb #20192d27
 _COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
@@ -112,7 +118,7 @@ def as_fraction(
         raise ValueError(f"{name} must lie between 0 and 1, got {threshold}: for a percentage, divide by 100")
     return exact
 
-# %% ../nbs/00c_quality_control.ipynb #30150795
+# %% ../nbs/00c_quality_control.ipynb #24cb1502
 def compare(
     count,  # (m,) integers: how many
     total,  # (m,) integers: out of how many
@@ -128,9 +134,10 @@ def compare(
         count, total = np.asarray(count, object), np.asarray(total, object)
     return np.asarray(_COMPARISONS[keep](count * exact.denominator, total * exact.numerator), bool)
 
-# %% ../nbs/00c_quality_control.ipynb #ae209946
+# %% ../nbs/00c_quality_control.ipynb #73fb7b31
 class Step(NamedTuple):
     "One line of the report."
+
     name: str  # of the filter
     rule: str  # what was kept, in words
     of: str  # "markers" or "samples"
@@ -138,7 +145,7 @@ class Step(NamedTuple):
     after: int
     removed: pd.Series  # removed id -> the value that decided, or the id it repeats
 
-
+# %% ../nbs/00c_quality_control.ipynb #ae0c0051
 def report_table(
     steps,  # Steps
 ) -> pd.DataFrame:  # one row per step: step, kept, of, before, removed, after
@@ -146,9 +153,10 @@ def report_table(
     columns = ["step", "kept", "of", "before", "removed", "after"]
     return pd.DataFrame([(s.name, s.rule, s.of, s.before, len(s.removed), s.after) for s in steps], columns=columns)
 
-# %% ../nbs/00c_quality_control.ipynb #4273f6db
+# %% ../nbs/00c_quality_control.ipynb #a7a39944
 class Filtered(NamedTuple):
     "A population after filters, and the report on them; `population, steps = filtered` takes it apart."
+
     population: Population
     steps: tuple = ()
 
@@ -169,11 +177,13 @@ class Filtered(NamedTuple):
     def _repr_html_(self):
         return f"<p>{self.population!r}</p>" + self.table.to_html(index=False)
 
-# %% ../nbs/00c_quality_control.ipynb #d353f106
+# %% ../nbs/00c_quality_control.ipynb #a7d10837
 def _range(value):
     "The range of what was seen, for the message."
     numbers = pd.to_numeric(pd.Series(value), errors="coerce")
-    return "no value can be computed" if numbers.isna().all() else f"values go from {numbers.min():.4g} to {numbers.max():.4g}"
+    if numbers.isna().all():
+        return "no value can be computed"
+    return f"values go from {numbers.min():.4g} to {numbers.max():.4g}"
 
 
 def apply_mask(
@@ -192,17 +202,18 @@ def apply_mask(
     removed = pd.Series(np.asarray(value)[~keep], pd.Index(ids[~keep], name=f"{of[:-1]}_id"), name=name)
     if len(removed):
         dimension = "variants" if of == "markers" else "samples"
-        pop = Population(cut(pop.ds, {dimension: np.flatnonzero(keep)})).noted(f"{name}, kept {rule}: {len(keep):,} → {keep.sum():,} {of}")
+        pop = Population(cut(pop.ds, {dimension: np.flatnonzero(keep)}))
+        pop = pop.noted(f"{name}, kept {rule}: {len(keep):,} → {keep.sum():,} {of}")
     return Filtered(pop, (*steps, Step(name, rule, of, len(keep), int(np.sum(keep)), removed)))
 
-
+# %% ../nbs/00c_quality_control.ipynb #1caa55a0
 def _start(population):
     "The population and the steps so far."
     if not isinstance(population, Population | Filtered):
         raise TypeError(f"a Population or the result of another filter is needed, got {type(population).__name__}")
     return population if isinstance(population, Filtered) else Filtered(population)
 
-# %% ../nbs/00c_quality_control.ipynb #fe5e8285
+# %% ../nbs/00c_quality_control.ipynb #0bfe7025
 def filter_call_rate(
     population,  # Population or Filtered
     threshold,  # smallest call rate; 0.8 is at most 20 % missing
@@ -216,19 +227,19 @@ def filter_call_rate(
     mask = compare(called, total, keep, threshold)
     return apply_mask(population, mask, _share(called, total), of, "call rate", f"call rate {keep} {threshold}")
 
-# %% ../nbs/00c_quality_control.ipynb #e99ad944
+# %% ../nbs/00c_quality_control.ipynb #b3a959d7
 def filter_maf(
     population,  # Population or Filtered
     threshold,  # smallest minor allele frequency
     keep=">=",  # ">=" or ">"
 ) -> Filtered:
-    "Keep markers whose rarer allele is common enough among the calls made; compared exactly, so counting the other allele changes nothing."
+    "Keep markers whose rarer allele is common enough, compared exactly whichever allele is counted."
     minor, called = minor_copies(genotype_counts(_start(population).population))
     mask = compare(minor, called, keep, threshold) & (called > 0)
     rule = f"minor allele frequency {keep} {threshold}"
     return apply_mask(population, mask, _share(minor, called), "markers", "minor allele frequency", rule)
 
-
+# %% ../nbs/00c_quality_control.ipynb #81453e9e
 def filter_monomorphic(
     population,  # Population or Filtered
 ) -> Filtered:
@@ -236,14 +247,14 @@ def filter_monomorphic(
     minor, called = minor_copies(genotype_counts(_start(population).population))
     return apply_mask(population, minor > 0, _share(minor, called), "markers", "monomorphic", "both alleles seen")
 
-# %% ../nbs/00c_quality_control.ipynb #4e24488e
+# %% ../nbs/00c_quality_control.ipynb #f4364fb0
 def filter_heterozygosity(
     population,  # Population or Filtered
     maximum=1,  # largest share of heterozygous calls kept
     minimum=0,  # smallest share kept
     of="markers",  # "markers" or "samples"
 ) -> Filtered:
-    "Keep markers (or samples) within a range of heterozygosity, ends included; ValueError for a coding without heterozygotes."
+    "Keep markers (or samples) within a range of heterozygosity, ends included; ValueError for a two-code population."
     pop = _start(population).population
     if pop.coding != "0/1/2":
         raise ValueError(f"coding {pop.coding!r} has no heterozygotes: this filter needs a population coded '0/1/2'")
@@ -253,7 +264,7 @@ def filter_heterozygosity(
     rule = f"{minimum} <= heterozygosity <= {maximum}"
     return apply_mask(population, mask, _share(het, called), of, f"heterozygosity of {of}", rule)
 
-# %% ../nbs/00c_quality_control.ipynb #99887dd4
+# %% ../nbs/00c_quality_control.ipynb #743b8119
 @numba.njit(cache=True)
 def _heterozygote_weights(
     a,  # copies of the rarer allele
@@ -272,7 +283,7 @@ def _heterozygote_weights(
         weight[i - 1] = weight[i] * (h + 2.0) * (h + 1.0) / ((2.0 * (a - h)) * (n - (a + h) // 2))
     return weight / weight.sum()
 
-# %% ../nbs/00c_quality_control.ipynb #8e716a9b
+# %% ../nbs/00c_quality_control.ipynb #fde406eb
 @numba.njit(cache=True)
 def _exact_hwe(
     counts,  # (p, 3) genotype counts
@@ -294,7 +305,7 @@ def _exact_hwe(
             out[k] = min(total, 1.0)
     return out
 
-
+# %% ../nbs/00c_quality_control.ipynb #68d2cb76
 def hardy_weinberg_test(
     counts,  # (p, >= 3) counts of 0, 1, 2 copies (further columns are not used)
     midp=False,  # the mid-p variant
@@ -302,7 +313,7 @@ def hardy_weinberg_test(
     "Exact test of Hardy-Weinberg proportions (Wigginton et al. 2005)."
     return _exact_hwe(np.ascontiguousarray(np.asarray(counts)[:, :3], dtype=np.int64), midp)
 
-# %% ../nbs/00c_quality_control.ipynb #f5d2b4b3
+# %% ../nbs/00c_quality_control.ipynb #8686560d
 def filter_hardy_weinberg(
     population,  # Population or Filtered
     threshold=1e-6,  # smallest p-value kept
@@ -317,7 +328,7 @@ def filter_hardy_weinberg(
     rule = f"Hardy-Weinberg {'mid-p' if midp else 'exact p'} >= {threshold}"
     return apply_mask(population, ~(p < threshold), p, "markers", "Hardy-Weinberg", rule)
 
-# %% ../nbs/00c_quality_control.ipynb #83b1c53e
+# %% ../nbs/00c_quality_control.ipynb #57bbb531
 def _canonical(
     block,  # (b, n) int8 dosages, -1 missing
     copies,  # copies a homozygote carries
@@ -338,7 +349,7 @@ def _canonical(
         block[flip] = np.where(block[flip] < 0, -1, copies - block[flip])
     return block
 
-# %% ../nbs/00c_quality_control.ipynb #4b24bd6f
+# %% ../nbs/00c_quality_control.ipynb #f2fdbef8
 def _first_seen(
     dosage,  # (p, n) int8
     *form,  # copies, missing, inverted: as for _canonical
@@ -354,7 +365,7 @@ def _first_seen(
                 first[k] = earlier
     return first
 
-# %% ../nbs/00c_quality_control.ipynb #bcc1c253
+# %% ../nbs/00c_quality_control.ipynb #da8e022d
 def _bit_planes(
     dosage,  # (p, n) int8 dosages, -1 missing
     copies,  # copies a homozygote carries
@@ -370,10 +381,10 @@ def _bit_planes(
             planes[s : s + block, :, which] = bits.view(np.uint64)
     return planes
 
-# %% ../nbs/00c_quality_control.ipynb #946da651
+# %% ../nbs/00c_quality_control.ipynb #c1f29269
 @numba.njit(cache=True)
 def _agree(a, b, least):
-    "Whether two markers agree (1), agree inverted (2) or do not (0) where both were called, in at least `least` samples."
+    "Whether markers agree (1), agree inverted (2) or neither (0) where both are called, in at least `least` samples."
     same, inverse, shared = True, True, 0
     for w in range(len(a)):
         zero, one, top = a[w, 0], a[w, 1], a[w, 2]
@@ -404,7 +415,7 @@ def _first_match(planes, inverted, least):
             n_kept += 1
     return first
 
-# %% ../nbs/00c_quality_control.ipynb #20b83810
+# %% ../nbs/00c_quality_control.ipynb #d2e083ce
 def duplicate_markers(
     pop,  # Population
     missing="pattern",  # how missing calls compare: "pattern", "fill" or "ignore"
@@ -419,9 +430,10 @@ def duplicate_markers(
     else:
         raise ValueError(f"missing={missing!r} is not known: give 'pattern', 'fill' or 'ignore'")
     repeated = np.flatnonzero(first != np.arange(len(first)))
-    return pd.Series(pop.variant_id[first[repeated]], pd.Index(pop.variant_id[repeated], name="marker_id"), name="repeats")
+    ids = pd.Index(pop.variant_id[repeated], name="marker_id")
+    return pd.Series(pop.variant_id[first[repeated]], ids, name="repeats")
 
-# %% ../nbs/00c_quality_control.ipynb #5ef39503
+# %% ../nbs/00c_quality_control.ipynb #bd454a23
 def filter_duplicate_markers(
     population,  # Population or Filtered
     missing="pattern",  # how missing calls compare: "pattern", "fill" or "ignore"
@@ -433,7 +445,7 @@ def filter_duplicate_markers(
     rule = f"no earlier marker with the same calls (missing: {missing}{', either allele counted' if inverted else ''})"
     return apply_mask(population, repeats.isna().to_numpy(), repeats.to_numpy(), "markers", "duplicate markers", rule)
 
-# %% ../nbs/00c_quality_control.ipynb #f9a21b39
+# %% ../nbs/00c_quality_control.ipynb #2b8e7230
 def shared_differences(
     X,  # (n, p) int8 dosages, -1 missing
     Y=None,  # (m, p) int8 dosages, or None for X itself
@@ -455,7 +467,7 @@ def shared_differences(
             difference -= 2 * (U @ (U if same else (B >= t).astype(np.float32)).T)
     return difference, shared
 
-# %% ../nbs/00c_quality_control.ipynb #48734be4
+# %% ../nbs/00c_quality_control.ipynb #43d438a5
 def _pairs(pop):
     "`shared_differences` of all pairs of a population, read block by block."
     copies = len(coding_codes(pop.coding)) - 1
@@ -465,7 +477,7 @@ def _pairs(pop):
         difference, shared = difference + d, shared + s
     return difference, copies * shared
 
-
+# %% ../nbs/00c_quality_control.ipynb #af6fa2e1
 def identity_by_state(
     pop,  # Population
 ) -> pd.DataFrame:  # (n, n) share of alleles in common, NaN where no marker was called in both
@@ -474,12 +486,12 @@ def identity_by_state(
     identity = 1 - np.divide(difference, total, out=np.full(total.shape, np.nan), where=total > 0)
     return pd.DataFrame(identity, pd.Index(pop.sample_id), pop.sample_id)
 
-# %% ../nbs/00c_quality_control.ipynb #84e4baed
+# %% ../nbs/00c_quality_control.ipynb #5dbb8aea
 def filter_duplicate_samples(
     population,  # Population or Filtered
     threshold=0.98,  # identity by state from which two samples count as one
 ) -> Filtered:
-    "Keep samples whose identity by state with every kept sample is below `threshold`; the better called of a pair stays."
+    "Keep samples whose identity by state with every kept one is below `threshold`; the better called of a pair stays."
     pop = _start(population).population
     difference, total = (counts.astype(np.int64) for counts in _pairs(pop))
     same = compare(total - difference, total, ">=", threshold) & (total > 0)
@@ -492,7 +504,7 @@ def filter_duplicate_samples(
     rule = f"identity by state < {threshold} with every kept sample"
     return apply_mask(population, twin < 0, name, "samples", "duplicate samples", rule)
 
-# %% ../nbs/00c_quality_control.ipynb #35e655b4
+# %% ../nbs/00c_quality_control.ipynb #5ea76011
 @numba.njit(cache=True)
 def _r2(a, b):
     "Squared correlation of two markers over the samples called at both; 0 when one of them does not vary there."
@@ -509,7 +521,7 @@ def _r2(a, b):
     scale = float(n * saa - sa * sa) * float(n * sbb - sb * sb)
     return float(n * sab - sa * sb) ** 2 / scale if scale > 0 else 0.0
 
-# %% ../nbs/00c_quality_control.ipynb #d860aae3
+# %% ../nbs/00c_quality_control.ipynb #9b495b2a
 def _window_ends(
     pop,  # Population
     window,  # number of markers, or distance
@@ -519,7 +531,9 @@ def _window_ends(
     p, has = pop.n_variants, pop.ds.data_vars
     contig = pop.ds.variant_contig.to_numpy() if "variant_contig" in has else np.zeros(p, int)
     if by == "distance" and "variant_position" not in has:
-        raise ValueError("by='distance' needs marker positions: give position= when making the population, or use by='markers'")
+        raise ValueError(
+            "by='distance' needs marker positions: give position= when making the population, or use by='markers'"
+        )
     place = pop.ds.variant_position.to_numpy() if "variant_position" in has else np.arange(p)
     order = np.lexsort((np.arange(p), place, contig))
     contig, place = contig[order], place[order]
@@ -529,7 +543,7 @@ def _window_ends(
     ends = [np.searchsorted(place[k : last[k]], place[k] + window, side="right") + k for k in range(p)]
     return order, np.array(ends)
 
-# %% ../nbs/00c_quality_control.ipynb #4a9b120c
+# %% ../nbs/00c_quality_control.ipynb #0c979fe6
 @numba.njit(cache=True)
 def _prune(dosage, order, ends, maf, threshold):
     "For each marker the position of the marker it was dropped for, or -1."
@@ -547,14 +561,14 @@ def _prune(dosage, order, ends, maf, threshold):
                     rival[b] = a
     return rival
 
-# %% ../nbs/00c_quality_control.ipynb #79a670d6
+# %% ../nbs/00c_quality_control.ipynb #609cbe9a
 def filter_ld(
     population,  # Population or Filtered
     threshold,  # largest r² kept between two markers of a window
     window=50,  # its length: a number of markers, or a distance in the unit of the map
     by="markers",  # "markers" or "distance"
 ) -> Filtered:
-    "Prune markers so that r² within a window is at most `threshold`, preferring common alleles; ValueError without positions for a distance."
+    "Prune until r² within a window is at most `threshold`, keeping common alleles; ValueError for a bad window."
     pop = _start(population).population
     if by not in ("markers", "distance"):
         raise ValueError(f"by={by!r} is not known: give 'markers' or 'distance'")
@@ -565,9 +579,10 @@ def filter_ld(
     rival = _prune(np.ascontiguousarray(load_calls(pop.ds)), order, ends, maf, limit)
     unit = "markers" if by == "markers" else pop.ds.variant_position.attrs.get("unit", "map units")
     name = np.where(rival < 0, "", pop.variant_id[rival])
-    return apply_mask(population, rival < 0, name, "markers", "linkage disequilibrium", f"r² <= {threshold} within {window} {unit}")
+    rule = f"r² <= {threshold} within {window} {unit}"
+    return apply_mask(population, rival < 0, name, "markers", "linkage disequilibrium", rule)
 
-# %% ../nbs/00c_quality_control.ipynb #29b6bb41
+# %% ../nbs/00c_quality_control.ipynb #5b1d8dd0
 def squared_correlations(
     pop,  # Population
 ) -> np.ndarray:  # (p, p)
@@ -575,7 +590,7 @@ def squared_correlations(
     dosage = np.ascontiguousarray(load_calls(pop.ds))
     return np.array([[_r2(a, b) for b in dosage] for a in dosage])
 
-# %% ../nbs/00c_quality_control.ipynb #8ee9b260
+# %% ../nbs/00c_quality_control.ipynb #7d4de50e
 def filter_contigs(
     population,  # Population or Filtered
     drop,  # names of the chromosomes to leave out, such as ["X"]
@@ -590,7 +605,7 @@ def filter_contigs(
     contig = names[pop.ds.variant_contig.to_numpy()]
     return apply_mask(population, ~np.isin(contig, drop), contig, "markers", "chromosome", f"not on {', '.join(drop)}")
 
-# %% ../nbs/00c_quality_control.ipynb #06480f0e
+# %% ../nbs/00c_quality_control.ipynb #107199f9
 def filter_phenotyped(
     population,  # Population or Filtered
     traits=None,  # names of the traits; default: all of the population
@@ -601,13 +616,14 @@ def filter_phenotyped(
     if how not in ("any", "all"):
         raise ValueError(f"how={how!r} is not known: give 'any' or 'all'")
     traits = list(pop.phenotypes) if traits is None else [traits] if isinstance(traits, str) else list(traits)
-    records = pd.concat([pop.phenotype(t) for t in traits], axis=1).notna() if traits else pd.DataFrame(index=pop.sample_id)
+    if not traits:
+        raise ValueError("the population has no traits: give phenotypes= when making it")
+    records = pd.concat([pop.phenotype(t) for t in traits], axis=1).notna()
     mask = (records.any(axis=1) if how == "any" else records.all(axis=1)).to_numpy(bool)
-    mask = mask if traits else np.zeros(pop.n_samples, bool)
-    rule = f"a record of {how} of: {', '.join(traits) or 'no trait'}"
+    rule = f"a record of {how} of: {', '.join(traits)}"
     return apply_mask(population, mask, records.sum(axis=1).to_numpy(), "samples", "phenotyped", rule)
 
-# %% ../nbs/00c_quality_control.ipynb #25ea572b
+# %% ../nbs/00c_quality_control.ipynb #3cb63898
 def plot_report(
     filtered,  # Filtered
     of="markers",  # "markers" or "samples"

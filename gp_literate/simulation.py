@@ -436,7 +436,7 @@ def _draw_markers(
         )
     return np.sort(rng.choice(usable, n_variants, replace=False))
 
-# %% ../nbs/02_simulation.ipynb #ae157b96
+# %% ../nbs/02_simulation.ipynb #a85d8c7a
 def simulate_population(
     n_samples: int = 500,  # number of individuals or lines
     n_variants: int = 2000,  # number of markers
@@ -469,15 +469,8 @@ def simulate_population(
     parents = founders(gmap, ne, n_generations, mutation_rate, rng)
     x = dosage(_sample_design(parents, n_samples, design, n_selfing, gmap, rng))
     keep = _draw_markers(x, n_variants, min_maf, rng)
-    return _with_trait(
-        x[:, keep],
-        gmap.contig[keep],
-        gmap.position[keep],
-        sample_trait(x[:, keep], n_qtl, h2, effects, rng),
-        trait,
-        rng,
-        f"simulated, design {design}",
-    )
+    made, place = sample_trait(x[:, keep], n_qtl, h2, effects, rng), (gmap.contig[keep], gmap.position[keep])
+    return _with_trait(x[:, keep], *place, made, trait, rng, f"simulated, design {design}")
 
 # %% ../nbs/02_simulation.ipynb #048c1f93
 def _with_trait(

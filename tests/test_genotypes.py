@@ -250,3 +250,11 @@ def test_provenance_lists_source_files_and_steps():
     pop = make(files={"a.bed": "00ff"}).noted("filtered").sel(variants=slice(0, 10))
     assert pop.provenance.detail.tolist() == [
         "made up", "sha256 00ff", "filtered", "sel: 20 × 50 → 20 × 10 (samples × markers)"]
+
+
+def test_a_relationship_matrix_is_cut_with_its_samples():
+    pop = Population.from_array(np.array([[0, 1], [1, 2], [2, 0]]))
+    pop.ds["stat_pedigree_relationship"] = ("samples_0", "samples_1"), np.arange(9.0).reshape(3, 3)
+    part = pop.sel(samples=["sample3", "sample1"])
+    assert part.ds.stat_pedigree_relationship.to_numpy().tolist() == [[8, 6], [2, 0]]
+    assert [p.ds.stat_pedigree_relationship.shape for p in pop.split(test=[1])] == [(2, 2), (1, 1)]

@@ -378,6 +378,8 @@ def test_more_refusals(mapped):
     for action in (lambda: filter_heterozygosity(lines), lambda: filter_hardy_weinberg(lines)):
         with pytest.raises(ValueError, match="no heterozygotes"):
             action()
+    with pytest.raises(ValueError, match="no traits"):
+        filter_phenotyped(bare)
     nothing = population(np.full((3, 2), -1))
     for step in (lambda p: filter_maf(p, 0), filter_monomorphic, lambda p: filter_call_rate(p, 0.1)):
         with pytest.raises(ValueError, match="would remove all 2 markers"):

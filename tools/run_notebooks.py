@@ -14,7 +14,7 @@ from pathlib import Path
 
 import common
 
-FETCH = "from gp_literate.datasets import fetch_wheat; fetch_wheat()"
+FETCH = "from gp_literate.datasets import REGISTRY, fetch_file; [fetch_file(file) for file in REGISTRY]"
 LIMIT = 900  # seconds for one notebook
 WORKERS = min(2, os.cpu_count() or 1)
 
