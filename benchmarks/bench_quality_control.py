@@ -7,9 +7,9 @@ multiple of the bare product of the genotypes with their transpose (float32), an
 genotypes.
 """
 import time
-import tracemalloc
 
 import numpy as np
+from measure import machine, peak_bytes, seconds
 
 from gp_literate import datasets
 from gp_literate.genotypes import Population
@@ -38,19 +38,9 @@ def population():
     return Population.from_array(calls.T, missing=-1), "simulated"
 
 
-def measured(task, repeats=3):
-    "(median seconds, largest bytes held beyond what was held before); the first call, which compiles, is not timed."
-    task()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        task()
-        times.append(time.perf_counter() - start)
-    tracemalloc.start()
-    task()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return sorted(times)[repeats // 2], peak
+def measured(task):
+    "(median seconds, largest bytes held beyond what was held before)."
+    return seconds(task, repeats=3), peak_bytes(task)
 
 
 def bare_product(dosage):
@@ -60,6 +50,7 @@ def bare_product(dosage):
 
 
 def main():
+    print(machine())
     pop, source = population()
     dosage = pop.dosage
     product = bare_product(dosage)
@@ -79,14 +70,14 @@ def main():
     print(f"{source}: {pop.n_samples} samples x {pop.n_variants:,} markers, {(dosage < 0).mean():.1%} missing")
     print(f"bare product {product:.3f} s, int8 genotypes {dosage.nbytes / 2**20:.1f} MiB")
     for name, task in tasks.items():
-        seconds, peak = measured(task, 1 if "ignore" in name else 3)
-        print(f"{name:<36}{seconds:8.2f} s {seconds / product:8.1f} x product {peak / dosage.nbytes:8.1f} x genotypes")
+        each, peak = measured(task)
+        print(f"{name:<36}{each:8.2f} s {each / product:8.1f} x product {peak / dosage.nbytes:8.1f} x genotypes")
     some = dosage[:, :: max(1, pop.n_variants // 4000)]
     some = some[:, (some.max(axis=0) > 0) & ((some == 0).any(axis=0) | (some == 1).any(axis=0))]
     start = time.perf_counter()
     result = em_relationship(some, coding=pop.coding, missing=-1)[2]
-    seconds = (time.perf_counter() - start) / len(result.changes)
-    print(f"{'EM, one iteration':<36}{seconds:8.2f} s for {some.shape[1]:,} markers ({len(result.changes)} iterations)")
+    each = (time.perf_counter() - start) / len(result.changes)
+    print(f"{'EM, one iteration':<36}{each:8.2f} s for {some.shape[1]:,} markers ({len(result.changes)} iterations)")
 
 
 if __name__ == "__main__":

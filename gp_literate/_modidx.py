@@ -600,6 +600,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/nbs', 'doc_host': '', 'git
                                                                                                'gp_literate/quality_control.py'),
                                              'gp_literate.quality_control.filter_contigs': ( 'quality_control.html#filter_contigs',
                                                                                              'gp_literate/quality_control.py'),
+                                             'gp_literate.quality_control.filter_covariate': ( 'quality_control.html#filter_covariate',
+                                                                                               'gp_literate/quality_control.py'),
                                              'gp_literate.quality_control.filter_duplicate_markers': ( 'quality_control.html#filter_duplicate_markers',
                                                                                                        'gp_literate/quality_control.py'),
                                              'gp_literate.quality_control.filter_duplicate_samples': ( 'quality_control.html#filter_duplicate_samples',

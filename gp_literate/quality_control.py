@@ -7,7 +7,8 @@ __all__ = ['count_calls', 'genotype_counts', 'minor_copies', 'marker_statistics'
            'Step', 'report_table', 'Filtered', 'apply_mask', 'filter_call_rate', 'filter_maf', 'filter_monomorphic',
            'filter_heterozygosity', 'hardy_weinberg_test', 'filter_hardy_weinberg', 'duplicate_markers',
            'filter_duplicate_markers', 'shared_differences', 'identity_by_state', 'filter_duplicate_samples',
-           'filter_ld', 'squared_correlations', 'filter_contigs', 'filter_phenotyped', 'plot_report']
+           'filter_ld', 'squared_correlations', 'filter_contigs', 'filter_phenotyped', 'filter_covariate',
+           'plot_report']
 
 # %% ../nbs/00c_quality_control.ipynb #7f5ccf45
 import operator
@@ -623,7 +624,23 @@ def filter_phenotyped(
     rule = f"a record of {how} of: {', '.join(traits)}"
     return apply_mask(population, mask, records.sum(axis=1).to_numpy(), "samples", "phenotyped", rule)
 
-# %% ../nbs/00c_quality_control.ipynb #3cb63898
+# %% ../nbs/00c_quality_control.ipynb #e2a16d3c
+def filter_covariate(
+    population,  # Population or Filtered
+    name,  # of the covariate, such as "sex"
+    keep,  # value or values to keep, such as "F"
+) -> Filtered:
+    "Keep samples by a covariate; a missing value does not pass. KeyError for an unknown covariate or value."
+    pop = _start(population).population
+    if name not in pop.covariates:
+        raise KeyError(f"no covariate {name!r}; there are {list(pop.covariates)}")
+    values, keep = pop.covariates[name], [keep] if np.isscalar(keep) else list(keep)
+    if unknown := sorted(set(keep) - set(values.dropna()), key=str):
+        raise KeyError(f"no sample has {name} {unknown}; the values are {sorted(set(values.dropna()), key=str)[:20]}")
+    rule = f"{name} is {' or '.join(map(str, keep))}"
+    return apply_mask(population, values.isin(keep).to_numpy(), values.to_numpy(), "samples", "covariate", rule)
+
+# %% ../nbs/00c_quality_control.ipynb #f13acc82
 def plot_report(
     filtered,  # Filtered
     of="markers",  # "markers" or "samples"

@@ -22,6 +22,7 @@ from gp_literate.quality_control import (
     duplicate_markers,
     filter_call_rate,
     filter_contigs,
+    filter_covariate,
     filter_duplicate_markers,
     filter_duplicate_samples,
     filter_hardy_weinberg,
@@ -323,6 +324,18 @@ def test_contigs_and_records(mapped):
     assert filter_phenotyped(mapped).population.sample_id.tolist() == ["s0", "s1", "s2"]
     assert filter_phenotyped(mapped, how="all").population.sample_id.tolist() == ["s2"]
     assert filter_phenotyped(mapped, "b").population.sample_id.tolist() == ["s1", "s2"]
+
+
+def test_a_covariate_keeps_samples_and_a_missing_one_does_not_pass():
+    covariates = pd.DataFrame({"sex": ["F", "M", None, "F"], "year": [1, 2, 2, 3]}, [f"s{i}" for i in range(4)])
+    pop = population(np.eye(4, dtype=np.int8), sample_id=covariates.index, covariates=covariates)
+    females = filter_covariate(pop, "sex", "F")
+    assert females.population.sample_id.tolist() == ["s0", "s3"] and females.steps[0].removed["s1"] == "M"
+    assert filter_covariate(females, "year", [1]).population.sample_id.tolist() == ["s0"]
+    with pytest.raises(KeyError, match="no covariate 'colour'; there are .*sex"):
+        filter_covariate(pop, "colour", "red")
+    with pytest.raises(KeyError, match=r"no sample has sex \['f'\]; the values are \['F', 'M'\]"):
+        filter_covariate(pop, "sex", "f")
 
 
 def test_filters_chain_keep_everything_in_step_and_remember(mapped):
