@@ -692,6 +692,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/nbs', 'doc_host': '', 'git
                                                                                        'gp_literate/replication.py'),
                                          'gp_literate.replication.replications_dir': ( 'replication.html#replications_dir',
                                                                                        'gp_literate/replication.py'),
+                                         'gp_literate.replication.replications_named': ( 'replication.html#replications_named',
+                                                                                         'gp_literate/replication.py'),
                                          'gp_literate.replication.results_markdown': ( 'replication.html#results_markdown',
                                                                                        'gp_literate/replication.py'),
                                          'gp_literate.replication.run_replication': ( 'replication.html#run_replication',

@@ -8,7 +8,7 @@ __all__ = ['replications_dir', 'look_up', 'load_targets', 'parse_printed', 'agre
            'parse_parameters_cell', 'read_replication', 'list_replications', 'conform', 'parse_value',
            'write_atomically', 'write_text', 'provenance', 'markdown_table', 'results_markdown', 'save_results',
            'import_extra', 'write_page', 'ReplicationFailed', 'check_parameters', 'Run', 'run_replication', 'overview',
-           'write_report', 'main']
+           'write_report', 'replications_named', 'main']
 
 # %% ../nbs/17_replication.ipynb #9b763cdd
 import argparse
@@ -641,7 +641,7 @@ def write_report(
         write_text(results_dir / "report.md", f"# {title}\n\n{_INTRO}\n\n{markdown_table(table)}"),
     )
 
-# %% ../nbs/17_replication.ipynb #fd555872
+# %% ../nbs/17_replication.ipynb #9cf2be03
 def _parser():
     "The argument parser of gp-literate."
     parser = argparse.ArgumentParser(prog="gp-literate", description="Regenerate the tables of papers.")
@@ -653,7 +653,7 @@ def _parser():
     )
     commands.add_parser("list", help="list the replications and their parameters")
     run = commands.add_parser("run", help="run one replication")
-    run.add_argument("name", help="name of the replication, see `gp-literate replicate list`")
+    run.add_argument("name", help="a replication, or a paper: all its replications; see `gp-literate replicate list`")
     run.add_argument(
         "-p",
         "--parameter",
@@ -691,22 +691,33 @@ def _print_run(run):
     print(f"done in {run.seconds:.0f} s\n  report    {shown / run.page.name}\n  notebook  {shown / run.notebook.name}")
     print(f"  table     {shown / (run.name + '.md')}" if table.exists() else "  (the notebook saved no table)")
 
-# %% ../nbs/17_replication.ipynb #2a40f719
-def _run_command(args):
-    "`replicate run`: parse the parameters against the notebook's own, then run."
-    known = list_replications()
-    replication = known[look_up(args.name, known, "replication")]
-    parameters = {}
-    for key, text in args.parameter:
-        look_up(key, replication.parameters, f"parameter of {args.name}")
-        parameters[key] = parse_value(key, text, replication.parameters[key].default)
-    for key in ("profile", "n_jobs"):
-        if getattr(args, key) is not None:
-            parameters[key] = getattr(args, key)
-    results_dir = parameters.pop("results_dir", args.results_dir)
-    _print_run(run_replication(args.name, parameters, results_dir, progress=not args.no_progress))
+# %% ../nbs/17_replication.ipynb #293b0a5b
+def replications_named(
+    name,  # a replication, or the paper before the first underscore, such as "endelman2011"
+    known,  # names that exist
+) -> list:  # the one, or all of the paper
+    "The replications that a name stands for; ValueError with the nearest match when there is none."
+    paper = [other for other in known if other.startswith(f"{name}_")]
+    return paper if paper and name not in known else [look_up(name, known, "replication")]
 
-# %% ../nbs/17_replication.ipynb #73f97e90
+
+def _run_command(args):
+    "`replicate run`: parse the parameters against those of every notebook asked for, then run them."
+    known, runs = list_replications(), {}
+    for name in replications_named(args.name, known):
+        parameters = {"profile": args.profile, "n_jobs": args.n_jobs}
+        parameters = {key: value for key, value in parameters.items() if value is not None}
+        for key in parameters:
+            look_up(key, known[name].parameters, f"parameter of {name}")
+        for key, text in args.parameter:
+            look_up(key, known[name].parameters, f"parameter of {name}")
+            parameters[key] = parse_value(key, text, known[name].parameters[key].default)
+        runs[name] = parameters
+    for name, parameters in runs.items():
+        results_dir = parameters.pop("results_dir", args.results_dir)
+        _print_run(run_replication(name, parameters, results_dir, progress=not args.no_progress))
+
+# %% ../nbs/17_replication.ipynb #eb03c682
 def main(
     argv=None,  # list of words; None: the command line
 ) -> int:  # 0 fine, 1 a run failed, 2 called wrongly

@@ -196,6 +196,23 @@ def test_exit_codes_of_the_command_line(folder, monkeypatch, capsys):
     assert "small" in (folder / "elsewhere/index.html").read_text()
 
 
+def test_the_name_of_a_paper_stands_for_all_its_replications(folder, monkeypatch, capsys):
+    known = ["demo", "endelman2011_crosses", "endelman2011_wheat_cv", "endelman2011b_x"]
+    assert rp.replications_named("endelman2011", known) == known[1:3]
+    assert rp.replications_named("demo", known) == ["demo"]
+    with pytest.raises(ValueError, match="Did you mean 'endelman2011_crosses'"):
+        rp.replications_named("endelman2011_crosse", known)
+    pytest.importorskip("papermill", reason="papermill is not installed")
+    monkeypatch.setattr(rp, "replications_dir", lambda: folder)
+    monkeypatch.chdir(folder)
+    for part in ("one", "two"):
+        (folder / f"paper_{part}.ipynb").write_bytes((folder / "small.ipynb").read_bytes())
+    run = ["replicate", "run", "paper", "--no-progress"]
+    assert rp.main([*run, "-p", "m", "1"]) == 2 and not (folder / "results").exists()
+    assert rp.main([*run, "-p", "n", "2"]) == 0
+    assert (folder / "results/paper_one.html").exists() and (folder / "results/paper_two.html").exists()
+
+
 def test_missing_papermill_is_explained(folder, monkeypatch, capsys):
     monkeypatch.setattr(rp, "replications_dir", lambda: folder)
     monkeypatch.chdir(folder)
