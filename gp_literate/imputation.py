@@ -145,7 +145,7 @@ def _precision(
     some = vectors[:, ~flat]
     return (some / values[~flat]) @ some.T, vectors[:, flat]
 
-# %% ../nbs/00d_imputation.ipynb #ce442168
+# %% ../nbs/00d_imputation.ipynb #5caf076a
 def _expect_missing(
     deviation,  # (n,) one marker minus its mean, 0 where missing
     absent,  # (a,) positions of the missing lines
@@ -158,7 +158,7 @@ def _expect_missing(
     if not flat.shape[1]:
         inverse = np.linalg.inv(system)
         return inverse @ pull, inverse
-    scale, edge = np.trace(system) / len(system), flat[absent]
+    scale, edge = np.trace(system) / len(system) or 1.0, flat[absent]  # no variance at all: any scale will do
     bordered = np.block([[system / scale, edge], [edge.T, np.zeros((flat.shape[1],) * 2)]])
     inverse = np.linalg.pinv(bordered, rcond=1e-10, hermitian=True)[: len(absent)]
     inverse[:, : len(absent)] /= scale
