@@ -7,13 +7,15 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
+from sklearn.metrics.pairwise import laplacian_kernel, linear_kernel, polynomial_kernel, rbf_kernel
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gp_literate.kernels import a_mat, rr_kernel
-from gp_literate.mixed_model import GBLUP, RRBLUP, KernelBLUP, mixed_solve
+from gp_literate.mixed_model import GBLUP, RRBLUP, KernelBLUP, call_kernel, mixed_solve
 from gp_literate.simulation import simulate_population
 
 ESTIMATORS = [
@@ -23,18 +25,27 @@ ESTIMATORS = [
     KernelBLUP(),
     KernelBLUP("exponential"),
     KernelBLUP(theta=0.5),
+    KernelBLUP(rbf_kernel),
 ]
 
 
-NOT_APPLICABLE = {
+NO_COPIES = {
+    "check_sample_weight_equivalence_on_dense_data": "a weight is the precision of one record, a mean of w plots; w "
+    "copies of it would say that plots do not differ, and so that there is no residual variance (tested below: zero "
+    "weights are removals, and at given variances weights are repeats)"
+}
+NO_KERNEL = {
     "check_positive_only_tag_during_fit": "it subtracts a constant from a kernel, which is then no covariance",
     "check_estimators_dtypes": "it rounds a kernel to whole numbers, which is then no covariance",
 }
 
 
-@parametrize_with_checks(
-    ESTIMATORS, expected_failed_checks=lambda e: NOT_APPLICABLE if e.get_params().get("kernel") == "precomputed" else {}
-)
+def not_applicable(estimator):
+    "Checks that ask for something else than the model, with the reason."
+    return NO_COPIES | (NO_KERNEL if estimator.get_params().get("kernel") == "precomputed" else {})
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=not_applicable)
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
 
@@ -188,6 +199,198 @@ def test_recoding_order_and_units_do_not_matter(seed, model):
     b = clone(model).fit(recoded, y * 7 - 100)
     np.testing.assert_allclose(b.predict(recoded), a.predict(X) * 7 - 100, rtol=1e-5, atol=1e-4 * np.std(y))
     np.testing.assert_allclose(b.heritability_, a.heritability_, rtol=1e-4, atol=1e-6)
+
+
+# --- records of unequal precision ----------------------------------------------------------------------------------
+
+WEIGHTED = [*MODELS, KernelBLUP(rbf_kernel)]
+
+
+@pytest.mark.parametrize("model", WEIGHTED, ids=str)
+def test_weight_zero_is_a_line_left_out(model, population):
+    X, y = population
+    w = np.ones(160)
+    w[::5] = 0
+    a, b = clone(model).fit(X, y, sample_weight=w), clone(model).fit(X[w > 0], y[w > 0])
+    np.testing.assert_allclose(a.predict(X), b.predict(X), rtol=1e-7)
+    np.testing.assert_allclose(a.heritability_, b.heritability_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("model", WEIGHTED, ids=str)
+def test_weighted_estimators_are_the_full_matrices(model, population):
+    X, y = population
+    w = np.random.default_rng(0).integers(1, 5, 160) / 2
+    train, test = slice(0, 120), slice(120, 160)
+    fitted = clone(model).fit(X[train], y[train], sample_weight=pd.Series(w[train], X.index[train]).sample(frac=1))
+    predicted, std = fitted.predict(X[test], return_std=True)
+    K, C, own = (f(X.to_numpy()[s]) for f, s in ((fitted._cross, train), (fitted._cross, test), (fitted._own, test)))
+    Vi, ones = np.linalg.inv(K * fitted.fit_.Vu + np.diag(fitted.fit_.Ve / w[train])), np.ones(120)
+    mean = ones @ Vi @ y[train] / Vi.sum()
+    np.testing.assert_allclose(predicted, mean + C @ Vi @ (y[train] - mean) * fitted.fit_.Vu, rtol=1e-6)
+    C = C * fitted.fit_.Vu
+    d = 1 - C @ Vi @ ones
+    np.testing.assert_allclose(std**2, own * fitted.fit_.Vu - np.diag(C @ Vi @ C.T) + d**2 / Vi.sum(), rtol=1e-5)
+    assert "of weight 1" in fitted._repr_html_()
+
+
+def test_weights_are_repeats_when_the_variances_are_given(population):
+    "At one λ, records with whole weights and repeated records have the same solution."
+    X, y = population
+    w = np.random.default_rng(0).integers(1, 4, 160)
+    K, at = a_mat(X.to_numpy()), (0.7, 0.7 * (1 + 1e-9))
+    weighted = mixed_solve(y.to_numpy(), K=K, weights=w, bounds=at, se=True)
+    repeated = mixed_solve(np.repeat(y.to_numpy(), w), Z=np.repeat(np.eye(160), w, axis=0), K=K, bounds=at, se=True)
+    np.testing.assert_allclose(weighted.u, repeated.u, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(weighted.beta, repeated.beta, rtol=1e-8)
+    np.testing.assert_allclose(weighted.u_se / weighted.Vu**0.5, repeated.u_se / repeated.Vu**0.5, rtol=1e-6)
+
+
+def test_plots_are_recovered_from_their_means():
+    "Means of unequal numbers of plots: weights bring the values closer to the truth than no weights do."
+    gain = []
+    for seed in range(4):
+        pop = simulate_population(n_samples=250, n_variants=400, n_qtl=40, h2=0.5, design="dh", seed=seed)
+        rng = np.random.default_rng(seed)
+        X, g = pop.markers(), pop.breeding_values.iloc[:, 0]
+        w = rng.choice([1, 16], 250)
+        y = g / g.std() + 2 * rng.normal(size=250) / w**0.5
+        correlations = [np.corrcoef(GBLUP().fit(X, y, s).predict(X), g)[0, 1] for s in (w, None)]
+        gain.append(correlations[0] - correlations[1])
+    assert np.mean(gain) > 0.01
+
+
+@pytest.mark.parametrize(
+    "weights", [np.r_[-1.0, np.ones(4)], np.r_[np.nan, np.ones(4)], np.zeros(5), np.ones(4), np.ones((5, 2))]
+)
+def test_weights_that_are_none_are_refused(weights):
+    with pytest.raises(ValueError, match="^sample_weight (must|are zero)"):
+        RRBLUP().fit(X0, Y0, sample_weight=weights)
+
+
+# --- any kernel ----------------------------------------------------------------------------------------------------
+
+
+def test_a_kernel_function_is_the_kernel(population):
+    X, y = population
+    by_theta = KernelBLUP(theta=0.5, coding="-1/0/1").fit(X, y)
+    gamma = 1 / (0.5**2 * 4 * X.shape[1])  # exp(-(D/θ)²) = exp(-γ |x - y|²)
+    for kernel in (RBF((1 / (2 * gamma)) ** 0.5), lambda a, b: rbf_kernel(a, b, gamma=gamma)):
+        fitted = KernelBLUP(kernel).fit(X, y)
+        for a, b in zip(fitted.predict(X, return_std=True), by_theta.predict(X, return_std=True), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4)
+        assert fitted.theta_ is None and fitted.theta_profile_ is None and "θ" not in fitted._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        laplacian_kernel,
+        polynomial_kernel,
+        linear_kernel,
+        DotProduct(1.0) + WhiteKernel(0.1),
+        ConstantKernel(2.0) * RBF(10.0),
+    ],
+    ids=str,
+)
+def test_scikit_learns_kernels_fit_and_predict(kernel, population):
+    X, y = population
+    fitted = KernelBLUP(kernel).fit(X.iloc[:120], y.iloc[:120])
+    predicted, std = fitted.predict(X.iloc[120:], return_std=True)
+    assert np.corrcoef(predicted, y.iloc[120:])[0, 1] > 0.2 and (std > 0).all()
+    clone(fitted).set_params(method="ML").fit(X, y)
+
+
+def test_dot_product_of_one_byte_genotypes_does_not_overflow(population):
+    X, y = population
+    byte = (X + 1).astype(np.int8)
+    np.testing.assert_array_equal(
+        call_kernel(DotProduct(0.0), byte.to_numpy()), byte.astype(float) @ byte.T.astype(float)
+    )
+    np.testing.assert_allclose(
+        KernelBLUP(linear_kernel).fit(byte, y).predict(byte), RRBLUP().fit(X, y).predict(X), rtol=1e-6
+    )
+
+
+def test_kernel_functions_get_blocks_of_lines(population, monkeypatch):
+    X, y = population
+    whole = KernelBLUP(rbf_kernel).fit(X, y)
+    seen = []
+
+    def kernel(a, b):
+        seen.append(a.shape[0])
+        return rbf_kernel(a, b)
+
+    blocks = lambda A, cells=0: [slice(s, min(s + 50, len(A))) for s in range(0, len(A), 50)]
+    monkeypatch.setattr("gp_literate.mixed_model.line_blocks", blocks)
+    parts = KernelBLUP(kernel).fit(X, y)
+    assert max(seen) == 50
+    for a, b in zip(parts.predict(X, return_std=True), whole.predict(X, return_std=True), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("message", "kernel"),
+    [
+        (r"must return shape \(5, 5\)", lambda a, b: np.ones(3)),
+        ("K contains NaN", lambda a, b: np.full((len(a), len(b)), np.nan)),
+        ("not symmetric", lambda a, b: np.arange(25.0).reshape(5, 5)),
+        ("not positive semidefinite", lambda a, b: -rbf_kernel(a, b)),
+    ],
+)
+def test_functions_that_are_no_kernel_are_refused(message, kernel):
+    with pytest.raises(ValueError, match=message):
+        KernelBLUP(kernel).fit(X0, Y0)
+
+
+def test_hyperparameters_of_a_kernel_object_can_be_searched(population):
+    X, y = population
+    search = GridSearchCV(KernelBLUP(RBF(1.0)), {"kernel__length_scale": [5.0, 20.0]}, cv=3).fit(X, y)
+    assert search.best_params_["kernel__length_scale"] in (5.0, 20.0)
+
+
+# --- degenerate cases ----------------------------------------------------------------------------------------------
+
+
+def test_theta_on_the_end_of_the_grid_is_said(population):
+    X, y = population
+    with pytest.warns(UserWarning, match="θ = 0.35 is the largest value of theta_grid"):
+        edge = KernelBLUP(theta_grid=[0.3, 0.35], refine_theta=False).fit(X, X.iloc[:, 0] + X.iloc[:, 9] + y / 10)
+    assert "largest value of theta_grid, and the likelihood may still rise beyond it" in edge._repr_html_()
+    assert "note on θ" not in KernelBLUP(theta=0.5).fit(X, y)._repr_html_()
+
+
+def test_unrelated_lines_get_the_mean(population):
+    X, y = population
+    with np.errstate(all="raise"):
+        model = GBLUP("precomputed").fit(np.eye(160), y)
+    assert model.fit_.bound == "flat" and model.heritability_ < 1e-6 and model.heritability_interval_[1] > 0.99
+    np.testing.assert_allclose(model.predict(np.eye(160)), y.mean(), rtol=1e-6)
+    assert "cannot be told apart" in model._repr_html_()
+
+
+@pytest.mark.parametrize("model", [RRBLUP(), GBLUP()], ids=str)
+def test_bounds_are_said(model, population):
+    X, _ = population
+    exact = clone(model).fit(X, X.to_numpy() @ np.sin(np.arange(400)))
+    assert exact.heritability_ > 0.999 and "no residual variance found (h² = 1)" in exact._repr_html_()
+    least = np.linalg.eigh(rr_kernel(X.to_numpy() - X.to_numpy().mean(axis=0)))[1][:, 1]
+    null = clone(model).fit(X, least)
+    assert null.heritability_ < 1e-6 and "no genetic variance found (h² = 0)" in null._repr_html_()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=str)
+def test_duplicated_lines_have_one_value(model, population):
+    X, y = population
+    twice = pd.concat([X.iloc[:60], X.iloc[:60]])
+    predicted = clone(model).fit(twice.to_numpy(), y.to_numpy()[:120]).predict(twice.to_numpy())
+    np.testing.assert_allclose(predicted[:60], predicted[60:], rtol=1e-9)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=str)
+def test_one_marker_is_a_kernel_of_rank_one(model, population):
+    X, y = population
+    fitted = clone(model).fit(X.iloc[:, :1], y)
+    assert fitted.predict(X.iloc[:, :1]).nunique() <= X.iloc[:, 0].nunique()
 
 
 def test_works_in_pipelines_and_searches(population):

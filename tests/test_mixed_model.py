@@ -7,6 +7,7 @@ from conftest import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gp_literate.datasets import DataUnavailableError, fetch_maize
 from gp_literate.kernels import a_mat, cross_product, rr_kernel
 from gp_literate.mixed_model import fit_spectral, kernel_spectrum, mixed_solve
 
@@ -131,6 +132,51 @@ def test_noiseless_wheat_is_reported_as_such(wheat):
     assert ours.bound == "lower" and ours.lambda_ < 1e-6
 
 
+# --- maize: where the data can be had ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ear_height():
+    "Markers as -1/0/1 and ear height of the 279 lines; skipped where the data cannot be had."
+    try:
+        maize = fetch_maize()
+    except DataUnavailableError as error:
+        pytest.skip(f"maize data cannot be had: {str(error)[:120]}")
+    return maize.markers("-1/0/1").to_numpy(), maize.phenotype("EarHT").to_numpy()
+
+
+def test_maize_is_the_data_r_saw(ear_height):
+    (G, y), r = ear_height, reference("rrblup_mixed_solve_maize_EarHT.json")
+    check, dosage = r["X_check"], G.astype(int) + 1
+    assert (*G.shape, dosage.sum(), (dosage**2).sum()) == (279, 3093, check["sum"], check["sum_sq"])
+    np.testing.assert_allclose((np.arange(1, 280) * y).sum(), r["y_check"]["weighted"], rtol=1e-9)
+
+
+MAIZE = reference("rrblup_mixed_solve_maize_EarHT.json")["cases"]
+
+
+def test_ml_prefers_a_hill_to_the_rise_without_end(ear_height):
+    "A centred kernel makes the ML likelihood unbounded at λ = 0; `Amat_ML` above finds R's hill."
+    G, y = ear_height
+    centred, uncentred = mixed_solve(y, K=a_mat(G), method="ML"), mixed_solve(y, K=a_mat(G) + 1, method="ML")
+    assert centred.bound is None and uncentred.bound is None
+    np.testing.assert_allclose(uncentred.Ve, centred.Ve, rtol=0.1)
+
+
+@pytest.mark.parametrize("case", MAIZE)
+def test_maize_matches_r(case, ear_height):
+    (G, y), r, i = ear_height, MAIZE[case], np.arange(1, 280)
+    call = {"Z": G} if "markers" in case else {"K": a_mat(G)}
+    call |= {"method": "ML" if "_ML" in case else "REML", "se": "_SE" in case}
+    if "fixed" in case:
+        call["X"] = np.column_stack([np.ones(279), (i - 279 / 2) / 279, i % 4 == 1]).astype(float)
+    ours = mixed_solve(y, **call)
+    assert_matches_r(ours, r, 279 if call["method"] == "ML" else 279 - len(ours.beta))
+    if "refined" in r:  # R with a search of no absolute tolerance
+        np.testing.assert_allclose([ours.Vu, ours.Ve], [r["refined"]["Vu"], r["refined"]["Ve"]], rtol=2e-6)
+    np.testing.assert_allclose(ours.beta_se, np.atleast_1d(r["beta_SE"]), rtol=1e-5) if call["se"] else None
+
+
 # --- both decompositions, ids, missing records ---------------------------------------------------------------------
 
 
@@ -202,6 +248,142 @@ def test_sparse_design_is_accepted(toy):
     np.testing.assert_array_equal(
         mixed_solve(y.to_numpy(), Z=sparse.csr_matrix(Z)).u, mixed_solve(y.to_numpy(), Z=Z.to_numpy()).u
     )
+
+
+# --- records of unequal precision ----------------------------------------------------------------------------------
+
+
+def weighted_case(seed=2, n=60):
+    rng = np.random.default_rng(seed)
+    G = rng.integers(-1, 2, (n, 80)).astype(np.int8)
+    K, w = a_mat(G), rng.integers(1, 5, n) / 2
+    X = np.column_stack([np.ones(n), rng.normal(size=n)])
+    return 5 + G[:, :20].sum(axis=1) / 2 + 2 * rng.normal(size=n) / w**0.5, G, K, X, w
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_weights_are_the_full_matrices(method):
+    y, _, K, X, w = weighted_case()
+    fit = mixed_solve(y, K=K, X=X, weights=w, method=method, se=True)
+
+    def dense(Vu, Ve):
+        V = K * Vu + np.diag(Ve / w)
+        Vi = np.linalg.inv(V)
+        XVX = X.T @ Vi @ X
+        beta = np.linalg.solve(XVX, X.T @ Vi @ y)
+        r, P = y - X @ beta, Vi - Vi @ X @ np.linalg.solve(XVX, X.T @ Vi)
+        logs, df = np.linalg.slogdet(V)[1], len(y)
+        if method == "REML":
+            logs, df = logs + np.linalg.slogdet(XVX)[1] - np.linalg.slogdet(X.T @ X)[1], df - X.shape[1]
+        C = K * Vu
+        return -0.5 * (logs + r @ Vi @ r + df * np.log(2 * np.pi)), beta, XVX, C @ Vi @ r, np.diag(C - C @ P @ C)
+
+    LL, beta, XVX, u, pev = dense(fit.Vu, fit.Ve)
+    np.testing.assert_allclose(fit.LL, LL, rtol=1e-8)
+    np.testing.assert_allclose(fit.beta, beta, rtol=1e-8)
+    np.testing.assert_allclose(fit.beta_se, np.sqrt(np.diag(np.linalg.inv(XVX))), rtol=1e-8)
+    np.testing.assert_allclose(fit.u, u, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(fit.u_se**2, pev, rtol=1e-6)
+    for Vu in (0.9, 1.1):  # and it is the top
+        for Ve in (0.9, 1.1):
+            assert dense(fit.Vu * Vu, fit.Ve * Ve)[0] < LL
+
+
+def test_weights_by_all_three_routes():
+    y, G, K, X, w = weighted_case()
+    few = G[:, :20]
+    thin, full = mixed_solve(y, Z=few, weights=w, se=True), mixed_solve(y, K=rr_kernel(few), weights=w, se=True)
+    np.testing.assert_allclose(
+        [thin.Vu, thin.Ve, thin.LL, *thin.beta_se], [full.Vu, full.Ve, full.LL, *full.beta_se], rtol=1e-7
+    )
+    np.testing.assert_allclose(few @ thin.u, full.u, rtol=1e-6, atol=1e-9)
+    long, short = mixed_solve(y, Z=G, weights=w), mixed_solve(y, K=rr_kernel(G), weights=w)
+    np.testing.assert_allclose([long.LL, long.Ve], [short.LL, short.Ve], rtol=1e-7)
+
+
+def test_weights_that_change_nothing():
+    y, _, K, X, w = weighted_case()
+    plain = mixed_solve(y, K=K, X=X)
+    for weights in (1, np.ones(60), pd.Series(np.ones(60))):
+        same = mixed_solve(y, K=K, X=X, weights=weights)
+        np.testing.assert_allclose([same.Vu, same.Ve, same.LL], [plain.Vu, plain.Ve, plain.LL], rtol=1e-8)
+    scaled, weighted = mixed_solve(y, K=K, weights=7 * w), mixed_solve(y, K=K, weights=w)
+    np.testing.assert_allclose(
+        [scaled.Ve / 7, scaled.Vu, scaled.LL], [weighted.Ve, weighted.Vu, weighted.LL], rtol=1e-7
+    )
+
+
+def test_weight_zero_is_a_missing_record():
+    y, _, K, X, w = weighted_case()
+    zero, missing = w.copy(), y.copy()
+    zero[:4], missing[:4] = 0, np.nan
+    a, b = mixed_solve(y, K=K, X=X, weights=zero), mixed_solve(missing, K=K, X=X, weights=w)
+    np.testing.assert_allclose([a.LL, *a.u], [b.LL, *b.u], rtol=1e-12)
+    w[:4] = np.nan  # of records that are not there
+    np.testing.assert_allclose(mixed_solve(missing, K=K, X=X, weights=w).LL, b.LL, rtol=1e-12)
+
+
+def test_weights_are_matched_by_id(toy):
+    Z, y = toy
+    w = pd.Series(np.arange(1.0, 61), y.index)
+    a, b = mixed_solve(y, Z=Z, weights=w), mixed_solve(y, Z=Z, weights=w.sample(frac=1, random_state=0))
+    np.testing.assert_array_equal(a.u, b.u)
+    with pytest.raises(ValueError, match="y and weights have different ids"):
+        mixed_solve(y, Z=Z, weights=w.iloc[1:])
+
+
+# --- degenerate cases ----------------------------------------------------------------------------------------------
+
+
+def test_unrelated_lines_have_no_variance_of_their_own():
+    rng = np.random.default_rng(0)
+    y, one = rng.normal(size=20), np.ones((20, 1))
+    for method in ("REML", "ML"):
+        with pytest.raises(ValueError, match="cannot be told apart"):
+            mixed_solve(y, K=np.eye(20), method=method)
+    with pytest.raises(ValueError, match="cannot be told apart"):
+        mixed_solve(y, K=np.eye(20) + 3 * one @ one.T)
+    fit = fit_spectral(y, one, kernel_spectrum(np.eye(20)))
+    assert fit.bound == "flat" and fit.Vu < 1e-8
+    np.testing.assert_allclose(fit.LL, -0.5 * (19 * (np.log(2 * np.pi * y.var(ddof=1)) + 1)), rtol=1e-8)
+    assert np.isfinite(mixed_solve(y, K=np.eye(20), weights=np.arange(1, 21)).LL)  # unequal weights tell them apart
+
+
+def test_kernel_of_rank_one():
+    rng = np.random.default_rng(1)
+    a, y = rng.normal(size=20), rng.normal(size=20)
+    with pytest.raises(ValueError, match="same value once the fixed effects"):
+        mixed_solve(y, K=np.ones((20, 20)))
+    fit = mixed_solve(y + 3 * a, K=np.outer(a, a), se=True)
+    np.testing.assert_allclose(fit.u / a, fit.u[0] / a[0], rtol=1e-7)
+    np.testing.assert_allclose(fit.u, a * mixed_solve(y + 3 * a, Z=a[:, None]).u[0], rtol=1e-6)
+    assert np.isfinite([fit.LL, fit.Vu, *fit.u_se]).all()
+
+
+def test_duplicated_lines(toy):
+    Z, _ = toy
+    twice = np.vstack([Z, Z]).astype(np.int8)
+    y = twice @ np.ones(12) + np.random.default_rng(0).normal(size=120)
+    fit = mixed_solve(y, K=rr_kernel(twice), se=True)
+    np.testing.assert_allclose(fit.u[:60], fit.u[60:], rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(fit.u_se[:60], fit.u_se[60:], rtol=1e-6)
+
+
+def test_as_many_fixed_effects_as_records():
+    rng = np.random.default_rng(0)
+    for q in (4, 5, 6):
+        with pytest.raises(ValueError, match="too few|rank 5"):
+            mixed_solve(rng.normal(size=5), K=np.eye(5) + 1, X=rng.normal(size=(5, q)))
+
+
+@pytest.mark.parametrize(("bound", "h2"), [("upper", 0), ("lower", 1)])
+def test_a_bound_is_said(bound, h2):
+    rng = np.random.default_rng(2)
+    G = rng.integers(-1, 2, (40, 100))
+    y = np.sin(2.4 * np.arange(40)) if bound == "upper" else G @ rng.normal(size=100)
+    y = np.linalg.eigh(rr_kernel(G))[1][:, 1] if bound == "upper" else y  # along the least of all kinship
+    fit = mixed_solve(y, K=rr_kernel(G))
+    assert fit.bound == bound and f"h² = {h2}" in fit._repr_html_() and f"bound={bound!r}" in repr(fit)
 
 
 # --- changes that must not matter ----------------------------------------------------------------------------------
@@ -277,6 +459,13 @@ Y, I5 = np.array([1.0, 2, 0, 4, 3]), np.eye(5)
         ("need at least 3", {"y": np.array([1.0]), "K": np.eye(1)}),
         ("method='REMl'", {"y": Y, "K": I5, "method": "REMl"}),
         ("smallest λ < largest", {"y": Y, "K": I5, "bounds": (1, 0)}),
+        ("weights must hold one number for each of the 5", {"y": Y, "K": I5, "weights": np.ones(4)}),
+        (
+            "finite and not negative: 1 are not, the first is -1 at record 2",
+            {"y": Y, "K": I5, "weights": [1, 1, -1, 1, 1]},
+        ),
+        ("finite and not negative: 1 are not, the first is nan", {"y": Y, "K": I5, "weights": [1, np.nan, 1, 1, 1]}),
+        ("zero for every observed record", {"y": Y, "K": I5, "weights": 0}),
         ("Z must hold numbers", {"y": Y, "Z": np.array([["A"] * 2] * 5)}),
     ],
 )
