@@ -87,6 +87,31 @@ def test_haldane_and_ril_formulas():
     assert sim.ril_recombination(0.5) == 0.5 and np.isclose(sim.ril_recombination(1e-6), 2e-6)
 
 
+def test_kosambi():
+    d = np.array([0.0, 1e-6, 5, 25, 60, 1e6])
+    np.testing.assert_allclose(sim.kosambi(d), np.tanh(d / 50) / 2)
+    assert np.isclose(sim.kosambi(1e-6), 1e-8) and sim.kosambi(1e6) == 0.5 and (sim.kosambi(d) >= sim.haldane(d)).all()
+    a, b = sim.kosambi(np.array([13.0, 40.0]))
+    assert np.isclose(sim.kosambi(53.0), (a + b) / (1 + 4 * a * b))
+    np.testing.assert_allclose(25 * np.log((1 + 2 * a) / (1 - 2 * a)), 13.0)  # Kosambi's distance
+
+
+def test_recombination_by_either_function():
+    d = np.array([[0.0, 10], [30, np.inf]])
+    np.testing.assert_array_equal(sim.recombination(d), sim.haldane(d))
+    np.testing.assert_array_equal(sim.recombination(d, "kosambi"), sim.kosambi(d))
+    assert (sim.recombination(np.inf), sim.recombination(0)) == (0.5, 0)
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [((5, "morgan"), "map_function"), ((-1,), "negative or NaN"), (([1, np.nan], "kosambi"), "negative or NaN")],
+)
+def test_recombination_refuses(args, message):
+    with pytest.raises(ValueError, match=message):
+        sim.recombination(*args)
+
+
 def test_gametes_copy_alleles_of_the_named_parent():
     h = np.random.default_rng(1).integers(0, 2, (5, 2, 30), dtype=np.int8)
     h[3] = 1
