@@ -229,7 +229,7 @@ def flat_draws(
     values = posterior.draws[name].values
     return values.reshape(-1, *values.shape[2:]).astype(float)
 
-# %% ../nbs/08a_eigenbasis.ipynb #6aaf8d4c
+# %% ../nbs/08a_eigenbasis.ipynb #f7abc368
 @dataclass(frozen=True)
 class Kernel:
     "A kernel as a term of `GibbsModel`, for its dictionary of priors."
@@ -252,14 +252,16 @@ class KernelTerm:
     def __init__(self, basis, prior):
         self.basis, self.prior = basis, prior
 
-    def start(self, rng=None):
-        "State at the start, or with rng from the prior."
-        v = self.prior.latent(1, rng)["effect_variance"]
-        return {
-            "alpha": np.zeros(len(self.basis.values)),
-            "own": np.zeros(len(self.basis.unseen)),
-            "effect_variance": v,
-        }
+    def start(self):
+        "State at the start: no genetic values."
+        zeros = {"alpha": np.zeros(len(self.basis.values)), "own": np.zeros(len(self.basis.unseen))}
+        return zeros | {"effect_variance": self.prior.latent(1)["effect_variance"]}
+
+    def draw(self, rng, residual_variance):
+        "Genetic values and their variance from the prior."
+        v, basis = self.prior.latent(1, rng)["effect_variance"], self.basis
+        spreads = {"alpha": np.sqrt(basis.values * v), "own": np.sqrt(basis.unseen * v)}
+        return {name: sd * rng.standard_normal(len(sd)) for name, sd in spreads.items()} | {"effect_variance": v}
 
     def step(self, state, r, residual_variance, rng):
         "Draw the genetic values, then their variance."

@@ -4,19 +4,19 @@
 
 # %% auto #0
 __all__ = ['dot', 'total', 'subtract', 'Columns', 'describe_columns', 'class_scores', 'best_class', 'entry_threshold', 'sweep',
-           'MarkerTerm', 'marker_values', 'implied_variance', 'marker_record', 'Fixed', 'draw_fixed', 'square_sum',
-           'draw_residual_variance', 'GibbsModel', 'check_data', 'check_fixed', 'data_scale', 'make_terms', 'key',
-           'part', 'start_state', 'exact_residual', 'gibbs_step', 'gibbs_record', 'describe_record', 'prior_state',
-           'simulate_data']
+           'MarkerTerm', 'marker_values', 'implied_variance', 'marker_record', 'marker_axes', 'Fixed', 'draw_fixed',
+           'square_sum', 'draw_residual_variance', 'GibbsModel', 'check_data', 'check_fixed', 'data_scale',
+           'make_terms', 'key', 'part', 'start_state', 'exact_residual', 'gibbs_step', 'gibbs_record',
+           'describe_record', 'prior_state', 'simulate_data']
 
-# %% ../nbs/08_gibbs.ipynb #df94a78f
+# %% ../nbs/08_gibbs.ipynb #68d4aa43
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from .priors import DataScale, draw_effects, residual_prior
+from .priors import DataScale, residual_prior
 
 # %% ../nbs/08_gibbs.ipynb #fba016bd
 @njit(cache=True, nogil=True, fastmath=True)
@@ -128,7 +128,7 @@ def entry_threshold(
     u = rng.random()
     return 2 * residual_variance * np.log(u / (1 - u) * weight[0] / weight[1] * np.sqrt(shrink))
 
-# %% ../nbs/08_gibbs.ipynb #51f27c0c
+# %% ../nbs/08_gibbs.ipynb #3df2d338
 @njit(cache=True, nogil=True, error_model="numpy")
 def sweep(
     G,  # (markers, n) int8
@@ -153,14 +153,11 @@ def sweep(
     for j in range(len(index)):
         g, old, v = G[index[j]], effect[j], factor * variance[j]
         if K == 1 or point:
-            v *= gamma[K - 1]
-            q = v * square[j] + ve
-            a = v / q
-            need = entry_threshold(q / ve, ve, weight, rng) if point else 0.0
+            q = v * gamma[K - 1] * square[j] + ve
+            a, need = v * gamma[K - 1] / q, entry_threshold(q / ve, ve, weight, rng) if point else 0.0
         else:
             class_scores(square[j], v, ve, gamma, weight, gain, score, rng)
-        z = rng.standard_normal()
-        rhs = (dot(g, r) - mean[j] * sum_r) / spread[j] + square[j] * old
+        z, rhs = rng.standard_normal(), (dot(g, r) - mean[j] * sum_r) / spread[j] + square[j] * old
         if point:
             component[j] = rhs * rhs * a > need
             a *= component[j]
@@ -172,7 +169,7 @@ def sweep(
             subtract(g, np.float32(mean[j]), record_weight, np.float32((new - old) / spread[j]), r)
             effect[j] = new
 
-# %% ../nbs/08_gibbs.ipynb #58368ac7
+# %% ../nbs/08_gibbs.ipynb #8ebe1e1b
 class MarkerTerm:
     "A set of markers with one prior."
 
@@ -189,11 +186,14 @@ class MarkerTerm:
         self.gamma = prior.components()
         self.names = tuple(self.start())
 
-    def start(self, rng=None):
-        "State at the start: no effects, latent variables at the prior's mode; or, with rng, all from the prior."
+    def start(self):
+        "State at the start: no effects, latent variables at the prior's mode."
         p = len(self.columns.index)
-        state = self.prior.latent(p, rng)
-        return state | {"effect": np.zeros(p), "component": np.zeros(p, np.int8)}
+        return self.prior.latent(p) | {"effect": np.zeros(p), "component": np.zeros(p, np.int8)}
+
+    def draw(self, rng, residual_variance):
+        "Effects and latent variables from the prior."
+        return self.prior.draw(len(self.columns.index), rng, residual_variance)
 
     def step(self, state, r, residual_variance, rng):
         "Draw the effects, then the prior's latent variables."
@@ -208,9 +208,8 @@ class MarkerTerm:
 
     def residual_share(self, state):
         "What the effects tell about the residual variance: their number and sum of squares, when scaled by it."
-        if not self.prior.relative:
-            return 0, 0.0
-        return len(state["effect"]), (state["effect"] ** 2 / state["variance"]).sum()
+        b = state["effect"]
+        return (len(b), (b**2 / state["variance"]).sum()) if self.prior.relative else (0, 0.0)
 
     def record(self, state, residual_variance):
         "What one draw of this term consists of."
@@ -218,9 +217,7 @@ class MarkerTerm:
 
     def axes(self, marker_id, line_id):
         "Names of the axes of what is recorded, and their labels."
-        own = {v: ("component",) if v == "weight" else () for v in ("implied_variance", *self.prior.recorded)}
-        own |= {"effect": ("marker",)} | ({"included": ("marker",)} if len(self.gamma) > 1 else {})
-        return own, {"marker": marker_id[self.columns.index], "component": np.arange(len(self.gamma))}
+        return marker_axes(self, marker_id)
 
 # %% ../nbs/08_gibbs.ipynb #f13e3ca5
 @njit(cache=True, nogil=True)
@@ -242,7 +239,7 @@ def marker_values(
                 out[i] += a * g[i]
     return out - after
 
-# %% ../nbs/08_gibbs.ipynb #4ca0e820
+# %% ../nbs/08_gibbs.ipynb #9f5ea0b0
 def implied_variance(
     term,  # MarkerTerm
     state,  # its state
@@ -262,6 +259,16 @@ def marker_record(
     out = {"implied_variance": implied_variance(term, state, residual_variance)}
     out |= {name: state[name] for name in term.prior.recorded} | {"effect": state["effect"]}
     return out | ({"included": state["effect"] != 0} if len(term.gamma) > 1 else {})
+
+
+def marker_axes(
+    term,  # MarkerTerm
+    marker_id,  # (markers,) labels
+) -> tuple[dict, dict]:  # variable -> names of its axes, axis -> labels
+    "Names of the axes of what a term records, and their labels."
+    axes = {v: ("component",) if v == "weight" else () for v in ("implied_variance", *term.prior.recorded)}
+    axes |= {"effect": ("marker",)} | ({"included": ("marker",)} if len(term.gamma) > 1 else {})
+    return axes, {"marker": marker_id[term.columns.index], "component": np.arange(len(term.gamma))}
 
 # %% ../nbs/08_gibbs.ipynb #81f2f84e
 class Fixed(NamedTuple):
@@ -337,7 +344,7 @@ def draw_residual_variance(
         count, Q = count + m, Q + square
     return prior.draw(rng, count, Q)
 
-# %% ../nbs/08_gibbs.ipynb #5c6ec778
+# %% ../nbs/08_gibbs.ipynb #61c65d32
 class GibbsModel:
     "Phenotypes, fixed effects, marker terms: everything a chain needs."
 
@@ -360,8 +367,7 @@ class GibbsModel:
         self.weight, self.n_used = weight, int((weight > 0).sum())
         self.fixed, self.fixed_variance, self.standardize = check_fixed(X, weight), fixed_variance, standardize
         self.terms = make_terms(self, prior if isinstance(prior, dict) else {"": (prior, None)})
-        r2 = sum(t.prior.r2 for t in self.terms.values())
-        self.residual = residual or residual_prior(data_scale(self), r2=min(r2, 0.99))
+        self.residual = residual or residual_prior(data_scale(self), r2=sum(t.prior.r2 for t in self.terms.values()))
         self.dims, self.coords = describe_record(self, marker_id, line_id)
 
     def start(self, rng):
@@ -534,7 +540,7 @@ def describe_record(
         dims |= {key(name, variable): tuple(key(name, a) for a in axis) for variable, axis in axes.items()}
     return dims, coords
 
-# %% ../nbs/08_gibbs.ipynb #a846c39b
+# %% ../nbs/08_gibbs.ipynb #b8fc15af
 def prior_state(
     model,  # GibbsModel with finite fixed_variance
     rng,
@@ -546,8 +552,7 @@ def prior_state(
     state["fixed"][:] = np.sqrt(model.fixed_variance) * rng.standard_normal(len(state["fixed"]))
     state["residual_variance"][...] = ve = model.residual.draw(rng)
     for name, term in model.terms.items():
-        own = term.start(rng)
-        draw_effects(term.prior, own, rng, ve)
+        own = term.draw(rng, ve)
         state |= {key(name, variable): value for variable, value in own.items()}
     return state
 

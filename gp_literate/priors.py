@@ -68,7 +68,7 @@ def residual_prior(
     "Prior of the residual variance, with its mode at (1 - R²) Var(y)."
     return ScaledInverseChi2(df, (1 - r2) * scale.phenotype_variance * (df + 2))
 
-# %% ../nbs/07_priors.ipynb #f36fe184
+# %% ../nbs/07_priors.ipynb #cf5cb033
 @dataclass(frozen=True)
 class MarkerPrior:
     "Base of the priors: subclasses fill `resolve`, `latent` and `update`."
@@ -95,6 +95,14 @@ class MarkerPrior:
         state = self.latent(p, rng)
         draw_effects(self, state, rng, residual_variance)
         return state
+
+    def describe(
+        self,
+        data,  # DataScale
+        **options,  # of `describe_prior`
+    ):
+        "The prior in words and in numbers that mean something; `plot_prior` draws it."
+        return describe_prior(self, data, **options)
 
 # %% ../nbs/07_priors.ipynb #e0b0e4d6
 def draw_effects(

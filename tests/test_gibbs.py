@@ -3,12 +3,16 @@
 import gzip
 import itertools
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 from conftest import REFERENCE, reference
 
-from gp_literate.chains import sample
+from gp_literate.chains import open_posterior, sample
 from gp_literate.eigenbasis import Kernel, eigen_fitted, eigen_markers, flat_draws, recover_effects
 from gp_literate.gibbs import GibbsModel, describe_columns, exact_residual, marker_values, sweep
 from gp_literate.kernels import cross_product
@@ -273,3 +277,38 @@ def test_bad_input(toy, change, error):
     arguments = {"G": toy[0], "y": toy[1], "prior": NormalPrior()} | change
     with pytest.raises(error):
         GibbsModel(**arguments)
+
+
+KILLED = """
+import sys
+import numpy as np
+from gp_literate.chains import open_posterior, sample
+from gp_literate.gibbs import GibbsModel
+from gp_literate.priors import PointMassTPrior
+rng = np.random.default_rng(1)
+G = rng.integers(0, 3, (200, 120), dtype=np.int8)
+model = GibbsModel(G, G[:5].sum(0) + rng.standard_normal(120), PointMassTPrior())
+sample(model, 2, 50, 4000, seed=2, store=sys.argv[1], checkpoint=0.02, n_jobs=2)
+"""
+
+
+def test_killed_twice_and_resumed(tmp_path):
+    "SIGKILL at two moments of a stored run; the draws equal those of a run that was left alone."
+    rng = np.random.default_rng(1)
+    G = rng.integers(0, 3, (200, 120), dtype=np.int8)
+    model, kills = GibbsModel(G, G[:5].sum(0) + rng.standard_normal(120), PointMassTPrior()), 0
+    for _ in range(2):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path / "store"])
+        for _ in range(600):
+            time.sleep(0.05)
+            if len(list((tmp_path / "store").glob("chain*.npz"))) == 2:
+                break
+        time.sleep(0.15)
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+    assert kills == 2 and not open_posterior(tmp_path / "store").info["complete"]
+    resumed = sample(model, 2, 50, 4000, seed=2, store=tmp_path / "store", checkpoint=5)
+    alone = sample(model, 2, 50, 4000, seed=2)
+    for name in alone.draws:
+        np.testing.assert_array_equal(resumed.draws[name], alone.draws[name], err_msg=name)
+    np.testing.assert_array_equal(resumed.mean["effect"], alone.mean["effect"])
