@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['genotype_rows', 'fixed_design', 'line_ids', 'record_weights', 'chain_seed', 'residual_variance_prior',
-           'BayesianRegression', 'learn', 'columns_of', 'effect_moments', 'heritabilities', 'predict_values',
-           'value_draws', 'eigen_value_draws', 'warn_unconverged', 'hyperparameters', 'bayes_summary', 'bayes_html',
-           'set_parameters', 'BRR', 'BayesA', 'BayesB', 'BayesC', 'BayesCPi', 'BayesianLasso', 'BayesR',
+           'BayesianRegression', 'describe_estimator', 'learn', 'columns_of', 'effect_moments', 'heritabilities',
+           'predict_values', 'value_draws', 'eigen_value_draws', 'judged', 'hyperparameters', 'bayes_summary',
+           'bayes_html', 'set_parameters', 'BRR', 'BayesA', 'BayesB', 'BayesC', 'BayesCPi', 'BayesianLasso', 'BayesR',
            'window_labels', 'window_statistics', 'plot_windows', 'mills', 'laplace_mean', 'ice', 'FBayesB',
            'fit_fbayesb', 'endelman_lasso']
 
-# %% ../nbs/09_bayes_alphabet.ipynb #f30681f1
+# %% ../nbs/09_bayes_alphabet.ipynb #85f28359
 import math
 import time
 import warnings
@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from numba import njit
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .chains import sample
+from .diagnostics import warn_unconverged
 from .eigenbasis import eigen_fitted, eigen_markers, flat_draws, recover_effects
 from .gibbs import GibbsModel, dot, describe_columns, subtract
 from .kernels import cross_product, marker_blocks
@@ -52,13 +53,13 @@ def genotype_rows(
     fits = whole and X.min() >= -128 and X.max() <= 127
     return np.ascontiguousarray(X.T, dtype=np.int8 if fits else np.float32)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #8d2756c7
+# %% ../nbs/09_bayes_alphabet.ipynb #865baa43
 def fixed_design(
     fixed,  # (n, q) covariates, DataFrame or array, or None
     y,  # (n,) phenotypes as given, for their ids
 ) -> tuple[np.ndarray, list]:  # (n, 1 + q), names
     "Intercept and covariates; ValueError when ids or sizes do not match."
-    n = len(y)
+    n = len(np.asarray(y))
     if fixed is None:
         return np.ones((n, 1)), ["intercept"]
     table = same_ids(y, fixed if isinstance(fixed, pd.DataFrame) else pd.DataFrame(np.asarray(fixed, float)), "fixed")
@@ -108,7 +109,7 @@ def residual_variance_prior(
     check_positive(residual=given)
     return residual_prior(DataScale(0, 0.0, float(np.var(y[weight > 0], ddof=1))), given, r2)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #c1decce1
+# %% ../nbs/09_bayes_alphabet.ipynb #0950f0b4
 class BayesianRegression(RegressorMixin, BaseEstimator):
     "Base of the sampled estimators: a subclass names its prior in `_prior`."
 
@@ -129,7 +130,7 @@ class BayesianRegression(RegressorMixin, BaseEstimator):
         self.posterior_ = sample(self.model_, seed=chain_seed(self.random_state), keep=self._keep(), **settings)
         learn(self, getattr(y, "name", None))
         self.fit_seconds_ = time.perf_counter() - start
-        warn_unconverged(self)
+        self.convergence_ = warn_unconverged(self.posterior_, judged(self), fit=type(self).__name__)
         return self
 
     def _model(self, G, y, weight, design):
@@ -149,10 +150,26 @@ class BayesianRegression(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return predict_values(self, X, return_std)
 
+    def describe(self, X, y):
+        "What the prior implies for these data before they are looked at: heritability, effects, inclusion."
+        return describe_estimator(self, X, y)
+
     def _html_repr(self):
         return bayes_html(self) if hasattr(self, "posterior_") else super()._html_repr()
 
-# %% ../nbs/09_bayes_alphabet.ipynb #edb7c572
+# %% ../nbs/09_bayes_alphabet.ipynb #6d2faed0
+def describe_estimator(
+    model,  # estimator, fitted or not
+    X,  # (n, p) markers
+    y,  # (n,) phenotypes
+) -> pd.Series:
+    "The prior of an estimator in words and numbers (see the priors notebook)."
+    X, values, seen = training_data(clone(model), X, y)
+    columns = describe_columns(genotype_rows(X), seen.astype(float), standardize=model.standardize)
+    scale = DataScale(X.shape[1], columns.variance.sum(), float(np.var(values[seen], ddof=1)))
+    return model._prior().describe(scale, residual=model.residual)
+
+# %% ../nbs/09_bayes_alphabet.ipynb #c1c2f794
 def learn(
     model,  # estimator with `model_` and `posterior_`
     trait,  # name of the phenotype, or None
@@ -192,7 +209,7 @@ def effect_moments(
         return *effects, *eigen_fitted(model.model_, found)
     return tuple(getattr(found, what)[name].values for name in ("effect", "fitted") for what in ("mean", "sd"))
 
-# %% ../nbs/09_bayes_alphabet.ipynb #ec87e38c
+# %% ../nbs/09_bayes_alphabet.ipynb #cb53cdbd
 def heritabilities(
     draws,  # Dataset with genomic_variance, implied_variance, residual_variance
 ) -> pd.DataFrame:  # rows: genetic values, prior variance; columns mean, low, high
@@ -204,7 +221,7 @@ def heritabilities(
         rows[name] = {"mean": h2.mean(), "low": np.quantile(h2, 0.025), "high": np.quantile(h2, 0.975)}
     return pd.DataFrame(rows).T.rename_axis("heritability from")
 
-# %% ../nbs/09_bayes_alphabet.ipynb #1d922d0e
+# %% ../nbs/09_bayes_alphabet.ipynb #79bd5aa9
 def predict_values(
     model,  # fitted estimator
     X,  # (k, p) markers
@@ -239,7 +256,7 @@ def value_draws(
         values += (X[:, s] - columns.mean[s]) / columns.spread[s] @ b[:, s].T
     return values
 
-# %% ../nbs/09_bayes_alphabet.ipynb #0a299b58
+# %% ../nbs/09_bayes_alphabet.ipynb #c6756144
 def eigen_value_draws(
     model,  # EigenModel from `eigen_markers`
     found,  # its Posterior
@@ -253,26 +270,12 @@ def eigen_value_draws(
     z = np.random.default_rng(0).standard_normal((len(X), len(alpha)))
     return flat_draws(found, "fixed")[:, 0] + C @ alpha.T + np.sqrt(np.outer(unseen, vb)) * z
 
-# %% ../nbs/09_bayes_alphabet.ipynb #a23b6179
-def warn_unconverged(
+# %% ../nbs/09_bayes_alphabet.ipynb #38d6f748
+def judged(
     model,  # fitted estimator
-    r_hat=1.05,  # largest acceptable
-    ess=100,  # smallest acceptable effective sample size, all chains together
-):
-    "ConvergenceWarning that names the variances and shares for which the chains were too short."
-    table = model.posterior_.summary(["residual_variance", "genomic_variance", *hyperparameters(model)])
-    bad = table[(table["r_hat"] > r_hat) | (table["ess_bulk"] < ess)]
-    model.convergence_ = table[["ess_bulk", "ess_tail", "r_hat"]]
-    if len(bad):
-        worst = ", ".join(
-            f"{name} (R-hat {row['r_hat']:.2f}, {row['ess_bulk']:.0f} effective draws)" for name, row in bad.iterrows()
-        )
-        warnings.warn(
-            f"{type(model).__name__}: the chains are too short for {worst}. Effects and predictions converge sooner than "
-            f"these; raise draws (or thin, to save memory) before trusting them",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
+) -> list:
+    "Names of the scalars whose convergence is judged."
+    return ["residual_variance", "genomic_variance", *hyperparameters(model)]
 
 
 def hyperparameters(
@@ -282,7 +285,7 @@ def hyperparameters(
     prior = model.model_.prior if hasattr(model.model_, "prior") else model.model_.terms[""].prior
     return [name for name in prior.recorded if name != "weight" and float(model.posterior_.sd[name]) > 0]
 
-# %% ../nbs/09_bayes_alphabet.ipynb #079d8bce
+# %% ../nbs/09_bayes_alphabet.ipynb #d572ed08
 def bayes_summary(
     model,  # fitted estimator
 ) -> pd.Series:
@@ -310,7 +313,7 @@ def bayes_html(
     "The HTML table of a fitted model."
     return f"<pre>{model}</pre>" + bayes_summary(model).to_frame().to_html(header=False)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #11963896
+# %% ../nbs/09_bayes_alphabet.ipynb #a7f8451e
 def set_parameters(
     estimator,
     given,  # locals() of its constructor
@@ -320,7 +323,7 @@ def set_parameters(
         if name not in ("self", "__class__"):
             setattr(estimator, name, value)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #0ec79259
+# %% ../nbs/09_bayes_alphabet.ipynb #ebc781f3
 class BRR(BayesianRegression):
     "Bayesian ridge regression (Bayesian RR-BLUP): one normal distribution for all effects."
 
@@ -361,7 +364,7 @@ class BRR(BayesianRegression):
         eigen = hasattr(self.model_, "basis")
         return "all" if eigen else self.keep
 
-# %% ../nbs/09_bayes_alphabet.ipynb #f9eb23b6
+# %% ../nbs/09_bayes_alphabet.ipynb #cd7f4ad0
 class BayesA(BayesianRegression):
     "BayesA: scaled-t effects, a variance for each marker (Meuwissen et al. 2001)."
 
@@ -390,7 +393,7 @@ class BayesA(BayesianRegression):
     def _prior(self):
         return ScaledTPrior(self.df, self.scale, self.learn_scale, self.shape, self.r2)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #888b207f
+# %% ../nbs/09_bayes_alphabet.ipynb #05fcb653
 class BayesB(BayesianRegression):
     "BayesB: no effect, or a scaled-t effect (Meuwissen et al. 2001)."
 
@@ -421,7 +424,7 @@ class BayesB(BayesianRegression):
         prior = ScaledTPrior(self.df, self.scale, self.learn_scale, self.shape, self.r2)
         return PointMassTPrior(**vars(prior), inclusion=self.inclusion)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #87c7a235
+# %% ../nbs/09_bayes_alphabet.ipynb #3c180451
 class BayesC(BayesianRegression):
     "BayesC: no effect, or one from a common normal (Habier et al. 2011); by default with a known share of markers."
 
@@ -449,7 +452,7 @@ class BayesC(BayesianRegression):
     def _prior(self):
         return PointMassNormalPrior(self.df, self.scale, self.r2, inclusion=self.inclusion)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #92619ec4
+# %% ../nbs/09_bayes_alphabet.ipynb #488d8279
 class BayesCPi(BayesC):
     "BayesCπ: BayesC with the share of markers estimated, uniform a priori (Habier et al. 2011)."
 
@@ -474,7 +477,7 @@ class BayesCPi(BayesC):
     ):
         set_parameters(self, locals())
 
-# %% ../nbs/09_bayes_alphabet.ipynb #90231055
+# %% ../nbs/09_bayes_alphabet.ipynb #9cff8d58
 class BayesianLasso(BayesianRegression):
     "Bayesian LASSO: double exponential effects (Park & Casella 2008)."
 
@@ -505,7 +508,7 @@ class BayesianLasso(BayesianRegression):
     def _prior(self):
         return LaplacePrior(self.penalty, self.shape, self.rate, self.beta, self.maximum, self.value, self.r2)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #ac235040
+# %% ../nbs/09_bayes_alphabet.ipynb #03bed3a0
 class BayesR(BayesianRegression):
     "BayesR: effects from a mixture of normals with fixed variance ratios (Erbe et al. 2012)."
 
@@ -534,7 +537,7 @@ class BayesR(BayesianRegression):
     def _prior(self):
         return NormalMixturePrior(self.ratios, self.concentration, self.df, self.scale, self.r2)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #053c5c1f
+# %% ../nbs/09_bayes_alphabet.ipynb #a88b925c
 def window_labels(
     contig,  # (p,) chromosome of each marker
     position,  # (p,) position
@@ -575,7 +578,7 @@ def window_statistics(
         }
     return pd.DataFrame(out).T.rename_axis(["contig", "start"])
 
-# %% ../nbs/09_bayes_alphabet.ipynb #ccb2dc9b
+# %% ../nbs/09_bayes_alphabet.ipynb #7b62c0a4
 def plot_windows(
     statistics,  # DataFrame from `window_statistics`
     column="share",  # or "pip"
@@ -589,7 +592,7 @@ def plot_windows(
     ax.set(xlabel="window, in map order; colours: chromosomes", ylabel=label, ylim=(0, None))
     return ax
 
-# %% ../nbs/09_bayes_alphabet.ipynb #52691a88
+# %% ../nbs/09_bayes_alphabet.ipynb #feea205c
 @njit(cache=True, nogil=True)
 def mills(
     x,
@@ -619,7 +622,7 @@ def laplace_mean(
     total = weight * (up + down) + (1 - gamma) / sd
     return sign * weight * (up * high + down * low) / total
 
-# %% ../nbs/09_bayes_alphabet.ipynb #19bcac54
+# %% ../nbs/09_bayes_alphabet.ipynb #8e1f7173
 @njit(cache=True, nogil=True)
 def ice(
     G,  # (p, n) int8 or float32
@@ -653,7 +656,7 @@ def ice(
             return iteration + 1
     return -max_iter
 
-# %% ../nbs/09_bayes_alphabet.ipynb #928dab31
+# %% ../nbs/09_bayes_alphabet.ipynb #2fdf33f3
 class FBayesB(RegressorMixin, BaseEstimator):
     "fBayesB: posterior means by iterated conditional expectation, without sampling (Meuwissen et al. 2009)."
 
@@ -693,7 +696,7 @@ class FBayesB(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return predict_values(self, X, False)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #9259cf5f
+# %% ../nbs/09_bayes_alphabet.ipynb #7149b78b
 def fit_fbayesb(
     model,  # FBayesB
     G,  # (p, n) int8 or float32
@@ -724,7 +727,7 @@ def fit_fbayesb(
     model.variance_components_ = pd.Series({"genetic": float(vg), "residual": float(ve)}, name="variance")
     model.heritability_ = float(vg / (vg + ve))
 
-# %% ../nbs/09_bayes_alphabet.ipynb #540cbe93
+# %% ../nbs/09_bayes_alphabet.ipynb #5e448cd3
 def endelman_lasso(
     **options,  # of BayesianLasso
 ) -> BayesianLasso:

@@ -27,6 +27,7 @@ from gp_literate.bayes_alphabet import (
     window_statistics,
 )
 from gp_literate.mixed_model import RRBLUP, mixed_solve
+from gp_literate.priors import ScaledInverseChi2
 from gp_literate.simulation import simulate_population
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -204,8 +205,26 @@ def test_bad_parameters(lines, bad):
         BRR(**({"method": "sweep"} | SHORT | bad)).fit(X, y)
 
 
-def test_endelman_settings():
-    model = endelman_lasso(np.array([1.0, 2, 3, np.nan]), draws=10)
-    prior = model._prior()
-    assert (prior.shape, prior.rate, model.residual.df, model.residual.scale) == (0.52, 2e-5, 3.0, 2.5)
-    assert (model.tune, model.draws) == (2000, 10)
+def test_endelman_settings(lines):
+    _, X, y, _ = lines
+    model = endelman_lasso(draws=10)
+    assert (model.shape, model.rate, model.n_chains, model.tune, model.draws) == (0.52, 2e-5, 1, 2000, 10)
+    model = clone(model).set_params(tune=5).fit(X, y)
+    df, scale = model.model_.residual  # from the lines with a phenotype, the training set
+    assert df == 3.0 and np.isclose(scale, y.var() / 2 * (2 + 3))
+    train = endelman_lasso(tune=5, draws=10).fit(X.iloc[:60], y.iloc[:60]).model_.residual
+    assert np.isclose(train.scale, y.iloc[:60].var() / 2 * 5) and not np.isclose(train.scale, scale)
+
+
+@pytest.mark.parametrize("method", ["sweep", "eigenbasis"])
+def test_residual_prior_by_its_degrees_of_freedom(lines, method):
+    _, X, y, _ = lines
+    weight = np.where(np.arange(len(y)) < 100, 1.0, 0.0)
+    given = ScaledInverseChi2(5.0, 0.7 * y.iloc[:100].var() * 7)
+    fits = [BRR(method=method, residual=r, r2=0.3, **SHORT).fit(X, y, sample_weight=weight) for r in (5, None, given)]
+    for fit in fits:
+        np.testing.assert_allclose(fit.model_.residual, given)
+    np.testing.assert_array_equal(fits[0].coef_, fits[1].coef_)
+    for bad in (0, -1, np.nan):
+        with pytest.raises(ValueError, match="residual must be a positive number"):
+            BRR(method=method, residual=bad, **SHORT).fit(X, y)
