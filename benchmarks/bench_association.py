@@ -18,8 +18,8 @@ import pandas as pd
 import statsmodels.api as sm
 from measure import machine, peak_bytes
 
-from gp_literate.association import block_size, gwas
 from gp_literate.genotypes import Population
+from gp_literate.gwas import block_size, gwas
 from gp_literate.kernels import cross_product
 
 
