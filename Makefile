@@ -51,7 +51,7 @@ test: $(DEV) ## run every check and test
 	@$(BIN)/python tools/check_notebooks.py
 	@$(BIN)/python tools/check_docs.py
 	@$(BIN)/python tools/run_notebooks.py
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: $(DEV) ## check the code with ruff
 	@$(BIN)/ruff check gp_literate tests tools setup.py $(wildcard benchmarks)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['genotype_rows', 'fixed_design', 'line_ids', 'record_weights', 'chain_seed', 'residual_variance_prior',
            'BayesianRegression', 'describe_estimator', 'learn', 'columns_of', 'effect_moments', 'heritabilities',
-           'predict_values', 'value_draws', 'eigen_value_draws', 'judged', 'hyperparameters', 'bayes_summary',
+           'predict_values', 'value_draws', 'eigen_value_draws', 'judge', 'hyperparameters', 'bayes_summary',
            'bayes_html', 'set_parameters', 'BRR', 'BayesA', 'BayesB', 'BayesC', 'BayesCPi', 'BayesianLasso', 'BayesR',
            'window_labels', 'window_statistics', 'plot_windows', 'mills', 'laplace_mean', 'ice', 'FBayesB',
            'fit_fbayesb', 'endelman_lasso']
@@ -109,7 +109,7 @@ def residual_variance_prior(
     check_positive(residual=given)
     return residual_prior(DataScale(0, 0.0, float(np.var(y[weight > 0], ddof=1))), given, r2)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #0950f0b4
+# %% ../nbs/09_bayes_alphabet.ipynb #c761e50a
 class BayesianRegression(RegressorMixin, BaseEstimator):
     "Base of the sampled estimators: a subclass names its prior in `_prior`."
 
@@ -130,7 +130,7 @@ class BayesianRegression(RegressorMixin, BaseEstimator):
         self.posterior_ = sample(self.model_, seed=chain_seed(self.random_state), keep=self._keep(), **settings)
         learn(self, getattr(y, "name", None))
         self.fit_seconds_ = time.perf_counter() - start
-        self.convergence_ = warn_unconverged(self.posterior_, judged(self), fit=type(self).__name__)
+        self.convergence_ = judge(self)
         return self
 
     def _model(self, G, y, weight, design):
@@ -270,12 +270,17 @@ def eigen_value_draws(
     z = np.random.default_rng(0).standard_normal((len(X), len(alpha)))
     return flat_draws(found, "fixed")[:, 0] + C @ alpha.T + np.sqrt(np.outer(unseen, vb)) * z
 
-# %% ../nbs/09_bayes_alphabet.ipynb #38d6f748
-def judged(
+# %% ../nbs/09_bayes_alphabet.ipynb #d39c8aa7
+def judge(
     model,  # fitted estimator
-) -> list:
-    "Names of the scalars whose convergence is judged."
-    return ["residual_variance", "genomic_variance", *hyperparameters(model)]
+) -> pd.DataFrame:  # one row a scalar: r_hat, ess_bulk, ess_tail, ..., verdict
+    "Convergence of the variances and hyperparameters; ConvergenceWarning when they have not, or cannot be judged."
+    names, fit = ["residual_variance", "genomic_variance", *hyperparameters(model)], type(model).__name__
+    if (draws := model.posterior_.n_draws) < 20:
+        text = f"{fit}: {draws} draws are too few to judge convergence by, let alone to use"
+        warnings.warn(text, ConvergenceWarning, stacklevel=3)
+        return pd.DataFrame(np.nan, names, ["r_hat", "ess_bulk", "ess_tail"])
+    return warn_unconverged(model.posterior_, names, fit=fit, stacklevel=4)
 
 
 def hyperparameters(

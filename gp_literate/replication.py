@@ -7,15 +7,17 @@ __all__ = ['replications_dir', 'look_up', 'load_targets', 'parse_printed', 'agre
            'count_verdicts', 'summary_line', 'side_by_side', 'plot_agreement', 'Parameter', 'Replication',
            'parse_parameters_cell', 'read_replication', 'list_replications', 'conform', 'parse_value',
            'write_atomically', 'write_text', 'provenance', 'markdown_table', 'results_markdown', 'save_results',
-           'import_extra', 'write_page', 'ReplicationFailed', 'check_parameters', 'Run', 'run_replication', 'overview',
-           'write_report', 'replications_named', 'main']
+           'part_key', 'source_code', 'run_parts', 'import_extra', 'write_page', 'ReplicationFailed',
+           'check_parameters', 'Run', 'run_replication', 'overview', 'write_report', 'replications_named', 'main']
 
-# %% ../nbs/17_replication.ipynb #9b763cdd
+# %% ../nbs/17_replication.ipynb #7edec281
 import argparse
 import ast
 import difflib
+import hashlib
 import html
 import importlib
+import inspect
 import io
 import json
 import math
@@ -24,6 +26,7 @@ import platform
 import re
 import sys
 import tempfile
+import textwrap
 import time
 import tokenize
 from datetime import UTC, datetime
@@ -104,12 +107,13 @@ def agrees(
         return exact < value if relation == "<" else exact > value
     return abs(exact - value) <= Decimal(5).scaleb(value.as_tuple().exponent - 1)
 
-# %% ../nbs/17_replication.ipynb #8edf886f
+# %% ../nbs/17_replication.ipynb #9adbae25
 def verdict(
     printed,  # text, as printed
     ours,  # number or text; None or NaN: not run
     se=None,  # standard error of ours, where it has one
-) -> str:  # "equal", "differs by ... (ours ...)" or "not run"
+    spread=None,  # (low, high) where a number from another random division should lie
+) -> str:  # "equal", "within the spread ...", "differs by ... (ours ...)" or "not run"
     "Compare one number with what the paper prints."
     if ours is None or (isinstance(ours, (float, np.floating)) and math.isnan(ours)):
         return "not run"
@@ -119,17 +123,22 @@ def verdict(
     if value is None:
         return f"differs (ours {ours})"
     digits, difference = max(0, -value.as_tuple().exponent) + 2, float(ours) - float(value)
-    spread = f", {abs(difference) / se:.1f} SE away" if se is not None and se > 0 else ""
-    return f"differs by {difference:+.{digits}f} (ours {float(ours):.{digits}f}{spread})"
+    if spread is not None:
+        low, high = spread
+        inside = agrees(printed, np.clip(float(value), low, high))  # the point of the range nearest to the paper
+        shown = f"ours {float(ours):.{digits}f}, spread {low:.{digits}f} to {high:.{digits}f}"
+        return f"within the spread ({shown})" if inside else f"differs by {difference:+.{digits}f} ({shown})"
+    away = f", {abs(difference) / se:.1f} SE away" if se is not None and se > 0 else ""
+    return f"differs by {difference:+.{digits}f} (ours {float(ours):.{digits}f}{away})"
 
-# %% ../nbs/17_replication.ipynb #ca7707c6
+# %% ../nbs/17_replication.ipynb #3193d248
 _KEYS = ["table", "row", "column"]
 
 
 def compare_with_paper(
     targets,  # DataFrame of load_targets
-    ours,  # DataFrame: table, row, column, ours and, optionally, se
-) -> pd.DataFrame:  # table, row, column, paper, ours, difference, se, verdict, note; in the paper's order
+    ours,  # DataFrame: table, row, column, ours and, optionally, se, or low and high (NaN where there is no spread)
+) -> pd.DataFrame:  # table, row, column, paper, ours, difference, se, (low, high), verdict, note; the paper's order
     "Our numbers beside the printed ones. ValueError for keys that occur twice or that the paper does not have."
     ours = ours.astype(dict.fromkeys(_KEYS, str))
     if ours.duplicated(_KEYS).any():
@@ -140,10 +149,14 @@ def compare_with_paper(
         raise ValueError(f"the targets have no cell {key}: check the names of table, row and column")
     table = targets.merge(ours, on=_KEYS, how="left").rename(columns={"printed": "paper", "unit_or_note": "note"})
     table["ours"] = table["ours"].astype(object)
-    table["se"] = table["se"].astype(float) if "se" in table else np.nan
+    for column in ("se", "low", "high"):
+        table[column] = table[column].astype(float) if column in table else np.nan
     table["difference"] = [_difference(p, o) for p, o in zip(table["paper"], table["ours"], strict=True)]
-    table["verdict"] = [verdict(*row) for row in zip(table["paper"], table["ours"], table["se"], strict=True)]
-    return table[[*_KEYS, "paper", "ours", "difference", "se", "verdict", "note"]]
+    spreads = [None if math.isnan(low + high) else (low, high) for low, high in table[["low", "high"]].to_numpy()]
+    cells = zip(table["paper"], table["ours"], table["se"], spreads, strict=True)
+    table["verdict"] = [verdict(*cell) for cell in cells]
+    spread = ["low", "high"] if any(spreads) else []
+    return table[[*_KEYS, "paper", "ours", "difference", "se", *spread, "verdict", "note"]]
 
 # %% ../nbs/17_replication.ipynb #63b237ea
 def _difference(printed, ours):
@@ -152,40 +165,45 @@ def _difference(printed, ours):
     number = isinstance(ours, (int, float, np.number))
     return float(ours) - float(value) if number and value is not None else np.nan
 
-# %% ../nbs/17_replication.ipynb #91d66d87
+# %% ../nbs/17_replication.ipynb #cec22551
 def count_verdicts(
     comparison,  # DataFrame of compare_with_paper
-) -> pd.DataFrame:  # index table; cells, equal, differs, not_run, status
+) -> pd.DataFrame:  # index table; cells, equal, within, differs, not_run, status
     "How many cells of each table agree; status is `replicated` only when all do."
-    kind = comparison["verdict"].str.split().str[0].map({"equal": "equal", "differs": "differs", "not": "not_run"})
-    counts = pd.crosstab(comparison["table"], kind).reindex(columns=["equal", "differs", "not_run"], fill_value=0)
+    kind = comparison["verdict"].str.split().str[0].replace("not", "not_run")
+    kinds = ["equal", "within", "differs", "not_run"]
+    counts = pd.crosstab(comparison["table"], kind).reindex(columns=kinds, fill_value=0)
     counts = counts.loc[comparison["table"].unique()]
     counts.insert(0, "cells", counts.sum(axis=1))
     counts["status"] = [_status(*row) for row in counts.itertuples(index=False)]
     return counts.rename_axis(columns=None)
 
-# %% ../nbs/17_replication.ipynb #8e25df3e
-def _status(cells, equal, differs, not_run):
+# %% ../nbs/17_replication.ipynb #87723d44
+def _status(cells, equal, within, differs, not_run):
     "One phrase for a table."
     if equal == cells:
         return "replicated"
     if not_run == cells:
         return "not run"
-    return ", ".join(f"{k} of {cells} {name}" for k, name in ((differs, "differ"), (not_run, "not run")) if k)
+    names = ((within, "within the spread"), (differs, "differ"), (not_run, "not run"))
+    return ", ".join(f"{k} of {cells} {name}" for k, name in names if k)
 
 
 def summary_line(
     comparison,  # DataFrame of compare_with_paper
 ) -> str:
-    "For instance 'Table 1: 54 of 54 equal; Table 2: 43 of 44 equal'."
-    return "; ".join(f"{t}: {c.equal} of {c.cells} equal" for t, c in count_verdicts(comparison).iterrows())
+    "For instance 'Table 1: 54 of 54 equal; Table 3: 12 of 28 equal, 9 within the spread'."
+    return "; ".join(
+        f"{t}: {c.equal} of {c.cells} equal" + (f", {c.within} within the spread" if c.within else "")
+        for t, c in count_verdicts(comparison).iterrows()
+    )
 
-# %% ../nbs/17_replication.ipynb #1bab671f
+# %% ../nbs/17_replication.ipynb #aabc1648
 def side_by_side(
     comparison,  # DataFrame of compare_with_paper
     table,  # name of one table
 ) -> pd.DataFrame:  # rows of the paper; columns (name, "paper") and (name, "ours")
-    "One table in the paper's shape, ours shown with one digit more than printed; cells that differ carry a mark ✗."
+    "One table in the paper's shape, ours with one digit more than printed; ✗ differs, ≈ within the spread."
     part = comparison[comparison["table"] == look_up(table, list(comparison["table"].unique()), "table")]
     wide = {}
     for column, cells in part.groupby("column", sort=False):
@@ -194,18 +212,18 @@ def side_by_side(
         wide[column, "paper"], wide[column, "ours"] = cells["paper"], pd.Series(shown, cells.index)
     return pd.DataFrame(wide).reindex(part["row"].unique()).fillna("")
 
-# %% ../nbs/17_replication.ipynb #6396ca14
+# %% ../nbs/17_replication.ipynb #e6810f91
 def _show(printed, ours, verdict):
     "Our number as text, with one digit more than printed, or two when it differs."
     if verdict == "not run":
         return "not run"
     value = parse_printed(printed)[1]
-    more = 1 if verdict == "equal" else 2
+    more, mark = (1, "") if verdict == "equal" else (2, " ≈" if verdict.startswith("within") else " ✗")
     text = str(ours) if value is None else f"{float(ours):.{max(0, -value.as_tuple().exponent) + more}f}"
     whole = value is not None and value.as_tuple().exponent == 0 and float(ours) == int(ours)
-    return (f"{int(ours)}" if whole else text) + ("" if verdict == "equal" else " ✗")
+    return (f"{int(ours)}" if whole else text) + mark
 
-# %% ../nbs/17_replication.ipynb #62bc73d8
+# %% ../nbs/17_replication.ipynb #2a536bb7
 def plot_agreement(
     comparison,  # DataFrame of compare_with_paper
     ax=None,  # matplotlib axes
@@ -216,17 +234,19 @@ def plot_agreement(
     ax = ax or plt.subplots(figsize=(7, 3.2))[1]
     cells = comparison[comparison["difference"].notna() & ~comparison["paper"].str.contains("[<>]")]
     unit = np.array([10.0 ** parse_printed(p)[1].as_tuple().exponent for p in cells["paper"]])
-    place, units, equal = np.arange(len(cells)), cells["difference"].to_numpy(float) / unit, cells["verdict"] == "equal"
+    place, units = np.arange(len(cells)), cells["difference"].to_numpy(float) / unit
     ax.axhspan(-0.5, 0.5, color="0.9", zorder=0, label="rounds to the printed number")
-    ax.scatter(place[equal], units[equal], s=14, color="C0", label="equal")
-    if not equal.all():
-        ax.scatter(place[~equal], units[~equal], s=28, marker="x", color="C3", label="differs")
+    for kind, style in (("equal", "oC0"), ("within", "DC1"), ("differs", "xC3")):
+        at = cells["verdict"].str.startswith(kind).to_numpy()
+        if at.any():
+            name = "within the spread" if kind == "within" else kind
+            ax.scatter(place[at], units[at], s=18, marker=style[0], color=style[1:], label=name)
     ax.set(
         xlabel="cell, in the order of the paper",
         ylabel="ours − paper\n(units of last digit)",
         ylim=np.array([-1, 1]) * max(0.75, 1.1 * np.abs(units).max(initial=0)),
     )
-    ax.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    ax.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
     return ax
 
 # %% ../nbs/17_replication.ipynb #9888dbe9
@@ -439,7 +459,68 @@ def save_results(
     files.append(write_text(f"{stem}.provenance.json", json.dumps(provenance or {}, indent=2, default=str)))
     return files
 
-# %% ../nbs/17_replication.ipynb #64da1f60
+# %% ../nbs/17_replication.ipynb #c5fbab87
+def part_key(
+    part,  # dict of the labels of one part
+    shared,  # dict of what all parts depend on
+    code="",  # source code of the function that computes it
+) -> str:  # 16 hexadecimal digits
+    "Hash of everything a part depends on, the source code of this package included; TypeError for what is not JSON."
+    sources = [f.read_bytes() for f in sorted(Path(__path__[0]).glob("*.py"))]
+    package = hashlib.sha256(b"".join(sources)).hexdigest()
+    text = json.dumps([part, shared, code, package], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+# %% ../nbs/17_replication.ipynb #37b5a1b5
+def source_code(
+    function,  # function written in a file or a notebook cell
+    known=(),  # functions whose source is there already
+) -> str:
+    "Source of a function and of the functions beside it that it calls; ValueError when Python cannot find it."
+    try:
+        text = inspect.getsource(function)
+        names = {node.id for node in ast.walk(ast.parse(textwrap.dedent(text))) if isinstance(node, ast.Name)}
+    except (OSError, TypeError, SyntaxError) as error:
+        raise ValueError(
+            f"compute must be a function written with def in a file or a cell, got {function!r}"
+        ) from error
+    known = [*known, function]
+    for other in map(function.__globals__.get, sorted(names)):
+        if inspect.isfunction(other) and other.__module__ == function.__module__ and other not in known:
+            text += source_code(other, known)
+    return text
+
+# %% ../nbs/17_replication.ipynb #49322e23
+def _finish_part(compute, part, path):
+    "Compute one part, with its labels as columns, and write it."
+    table = compute(**part).assign(**part)
+    write_atomically(path, lambda p: table.to_parquet(p, index=False))
+
+
+def run_parts(
+    name,  # name of the replication: parts go to <name>.parts/
+    parts,  # list of dict of labels, JSON values, the arguments of compute
+    compute,  # function of one part's labels that returns a DataFrame
+    shared=None,  # dict of what all parts depend on and code does not say: data hashes, seed, sizes
+    results_dir="results",  # folder
+    n_jobs=1,  # parts computed side by side
+    progress=False,  # show a progress bar
+) -> pd.DataFrame:  # rows of all parts, in their order
+    "Compute the parts that are not finished, keep each as a file, return all; ValueError for none or equal ones."
+    code = source_code(compute)
+    keys = [part_key(part, shared or {}, code) for part in parts]
+    if not parts or len(set(keys)) < len(keys):
+        raise ValueError(f"parts must be different dicts, at least one: got {len(parts)}, {len(set(keys))} different")
+    joblib, tqdm = importlib.import_module("joblib"), importlib.import_module("tqdm.auto").tqdm  # only when needed
+    paths = [Path(results_dir).resolve() / f"{name}.parts" / f"{key}.parquet" for key in keys]
+    todo = [(part, path) for part, path in zip(parts, paths, strict=True) if not path.exists()]
+    work = (joblib.delayed(_finish_part)(compute, part, path) for part, path in todo)
+    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work)
+    for _ in tqdm(done, total=len(todo), disable=not progress, desc="parts"):
+        pass
+    return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+
+# %% ../nbs/17_replication.ipynb #e5ffd57b
 def import_extra(
     module,  # module to import
     extra,  # extra of gp_literate that brings it
@@ -451,7 +532,7 @@ def import_extra(
         message = f'{module} is needed for this and is not installed: pip install "gp_literate[{extra}]"'
         raise ImportError(message) from error
 
-# %% ../nbs/17_replication.ipynb #089da9be
+# %% ../nbs/17_replication.ipynb #b2c08d82
 _FOLDED = """{% extends 'lab/index.html.j2' %}
 {% block html_head_css %}{{ super() }}<style>
 body {max-width: 60rem; margin: auto; padding: 0 1rem}
@@ -479,7 +560,7 @@ def write_page(
     body, _ = exporter.from_filename(str(notebook), resources={"metadata": {"name": title}})
     return write_text(page, body)
 
-# %% ../nbs/17_replication.ipynb #5feef8de
+# %% ../nbs/17_replication.ipynb #5f61a599
 class ReplicationFailed(RuntimeError):
     "A cell of a replication notebook failed; the message names the cell, the error and the partial notebook."
 
@@ -493,7 +574,7 @@ def check_parameters(
         look_up(name, replication.parameters, f"parameter of {replication.name}")
     return {name: conform(name, value, replication.parameters[name].default) for name, value in parameters.items()}
 
-# %% ../nbs/17_replication.ipynb #aae77d54
+# %% ../nbs/17_replication.ipynb #f5e7ed50
 def _execute(replication, parameters, partial, progress):
     "Run a notebook by papermill into `partial`; ReplicationFailed when a cell fails."
     papermill = import_extra("papermill", "replicate")
@@ -512,7 +593,7 @@ def _execute(replication, parameters, partial, progress):
             f"the notebook up to there: {partial}"
         ) from None
 
-# %% ../nbs/17_replication.ipynb #8853670c
+# %% ../nbs/17_replication.ipynb #8df5e951
 class Run(NamedTuple):
     "A finished run."
 
@@ -545,7 +626,7 @@ def run_replication(
     _add_run(results_dir / f"{name}.provenance.json", parameters, start)
     return Run(name, notebook, page, time.time() - start)
 
-# %% ../nbs/17_replication.ipynb #d918f7e0
+# %% ../nbs/17_replication.ipynb #90ddcfe0
 def _add_run(path, parameters, start):
     "Note the parameters and the whole time of a run in its provenance file; start one when the notebook wrote none."
     fresh = path.exists() and path.stat().st_mtime >= start - 1
@@ -556,11 +637,13 @@ def _add_run(path, parameters, start):
     }
     write_text(path, json.dumps(record, indent=2, default=str))
 
-# %% ../nbs/17_replication.ipynb #638b059e
+# %% ../nbs/17_replication.ipynb #ba2f7018
 def overview(
     results_dir="results",  # folder of results
     folder=None,  # folder of the notebooks and targets; None: the installed one
-) -> pd.DataFrame:  # one row per replication and table: replication, table, cells, equal, differs, not_run, status
+) -> (
+    pd.DataFrame
+):  # one row per replication and table: replication, table, cells, equal, within, differs, not_run, status
     "Verdicts of everything in the results folder, and of every target table that has not been run."
     folder, rows, done = Path(folder) if folder else replications_dir(), [], set()
     for name in list_replications(folder):
@@ -579,11 +662,11 @@ def overview(
             if (paper, table) not in done:
                 n = len(cells)
                 rows.append({"replication": paper, "table": table, "cells": n, "not_run": n, "status": "not run"})
-    columns = ["replication", "table", "cells", "equal", "differs", "not_run", "status"]
-    counts = dict.fromkeys(columns[2:6], "Int64")
+    columns = ["replication", "table", "cells", "equal", "within", "differs", "not_run", "status"]
+    counts = dict.fromkeys(columns[2:7], "Int64")
     return pd.DataFrame(rows, columns=columns).astype(counts)
 
-# %% ../nbs/17_replication.ipynb #b30c4a2b
+# %% ../nbs/17_replication.ipynb #b88cbea4
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 :root {{color-scheme: light dark}}
@@ -597,24 +680,24 @@ th, td {{text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #8886}
 """
 _INTRO = (
     "One row per table. “replicated” means that every cell of ours rounds to the printed number; everything else "
-    "says what differs or was not run."
+    "says what differs or was not run. “within” counts numbers that depend on a random division the paper did not "
+    "publish, and that lie where another division of ours would lie."
 )
 
-# %% ../nbs/17_replication.ipynb #ab13b5a8
+# %% ../nbs/17_replication.ipynb #52bf3b99
 def _row_html(row, results_dir):
     "One row of the overview as HTML, with a link to the page of the run."
     name = html.escape(row["replication"])
     link = f'<a href="{name}.html">{name}</a>' if (Path(results_dir) / f"{name}.html").exists() else name
     kind = "replicated" if row["status"] == "replicated" else "differs" if "differ" in row["status"] else ""
-    numbers = "".join(
-        f'<td class="number">{"" if pd.isna(row[c]) else row[c]}</td>' for c in ("cells", "equal", "differs", "not_run")
-    )
+    columns = ("cells", "equal", "within", "differs", "not_run")
+    numbers = "".join(f'<td class="number">{"" if pd.isna(row[c]) else row[c]}</td>' for c in columns)
     return (
         f"<tr><td>{link}</td><td>{html.escape(row['table'])}</td>{numbers}"
         f'<td class="{kind}">{html.escape(row["status"])}</td></tr>'
     )
 
-# %% ../nbs/17_replication.ipynb #4e14ecb1
+# %% ../nbs/17_replication.ipynb #8c4b7961
 def write_report(
     results_dir="results",  # folder of results
     folder=None,  # folder of the notebooks and targets; None: the installed one
@@ -627,7 +710,7 @@ def write_report(
             "gp-literate replicate run demo"
         )
     table, title = overview(results_dir, folder), "Replications"
-    head = "".join(f"<th{' class=number' if 1 < k < 6 else ''}>{c.replace('_', ' ')}</th>" for k, c in enumerate(table))
+    head = "".join(f"<th{' class=number' if 1 < k < 7 else ''}>{c.replace('_', ' ')}</th>" for k, c in enumerate(table))
     body = "".join(_row_html(row, results_dir) for row in table.to_dict("records"))
     page = _PAGE.format(
         title=title,
@@ -641,7 +724,7 @@ def write_report(
         write_text(results_dir / "report.md", f"# {title}\n\n{_INTRO}\n\n{markdown_table(table)}"),
     )
 
-# %% ../nbs/17_replication.ipynb #9cf2be03
+# %% ../nbs/17_replication.ipynb #ee11e84e
 def _parser():
     "The argument parser of gp-literate."
     parser = argparse.ArgumentParser(prog="gp-literate", description="Regenerate the tables of papers.")
@@ -671,7 +754,7 @@ def _parser():
         command.add_argument("--results-dir", default="results", help="folder for results (default: %(default)s)")
     return parser
 
-# %% ../nbs/17_replication.ipynb #3204d4d4
+# %% ../nbs/17_replication.ipynb #3f6d0232
 def _print_list():
     "Print every replication with its parameters and their defaults."
     for r in list_replications().values():
@@ -691,7 +774,7 @@ def _print_run(run):
     print(f"done in {run.seconds:.0f} s\n  report    {shown / run.page.name}\n  notebook  {shown / run.notebook.name}")
     print(f"  table     {shown / (run.name + '.md')}" if table.exists() else "  (the notebook saved no table)")
 
-# %% ../nbs/17_replication.ipynb #293b0a5b
+# %% ../nbs/17_replication.ipynb #2cf7d410
 def replications_named(
     name,  # a replication, or the paper before the first underscore, such as "endelman2011"
     known,  # names that exist
@@ -717,7 +800,7 @@ def _run_command(args):
         results_dir = parameters.pop("results_dir", args.results_dir)
         _print_run(run_replication(name, parameters, results_dir, progress=not args.no_progress))
 
-# %% ../nbs/17_replication.ipynb #eb03c682
+# %% ../nbs/17_replication.ipynb #a95d2840
 def main(
     argv=None,  # list of words; None: the command line
 ) -> int:  # 0 fine, 1 a run failed, 2 called wrongly

@@ -8,7 +8,8 @@ __all__ = ['Split', 'label_splits', 'given_folds', 'repeated_kfold', 'repeated_s
            'cross_validate_methods', 'DifferenceTest', 'paired_t_test', 'corrected_resampled_t_test', 'compare_methods',
            'plot_comparison']
 
-# %% ../nbs/16_validation.ipynb #cd9c84c4
+# %% ../nbs/16_validation.ipynb #3386f61d
+import threading
 import time
 import warnings
 from collections.abc import Mapping
@@ -294,7 +295,19 @@ def _warn_undefined(results):
         reason = "fewer than two phenotyped test individuals" if few else "constant predictions or phenotypes"
         warnings.warn(f"method {method!r}: {reason} in repeat.fold {folds}; the correlation is NaN there", stacklevel=3)
 
-# %% ../nbs/16_validation.ipynb #103e4a4a
+# %% ../nbs/16_validation.ipynb #0ffacc87
+def _evaluate_quietly(
+    *unit,  # arguments of evaluate_split
+) -> tuple:  # the row, and (message, category, file, line) of every warning on the way
+    "Score one split and collect the warnings."
+    if threading.current_thread() is not threading.main_thread():
+        return evaluate_split(*unit), []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        row = evaluate_split(*unit)
+    return row, [(str(w.message), w.category, w.filename, w.lineno) for w in caught]
+
+# %% ../nbs/16_validation.ipynb #3bea47d5
 def cross_validate_methods(
     methods,  # dict of name -> scikit-learn estimator
     X,  # (n, p) markers or (n, n) kernel for all methods, or a dict of name -> X
@@ -315,9 +328,9 @@ def cross_validate_methods(
     for name, estimator in methods.items():
         _check_X(X[name], y, name, estimator)
     truth = None if truth is None else _check_truth(truth, y)
-    units = [delayed(evaluate_split)(m, e, X[m], y, s, truth) for s in splits for m, e in methods.items()]
+    units = [delayed(_evaluate_quietly)(m, e, X[m], y, s, truth) for s in splits for m, e in methods.items()]
     with threadpool_limits(1):
-        rows = list(
+        done = list(
             tqdm(
                 Parallel(n_jobs=n_jobs, return_as="generator")(units),
                 total=len(units),
@@ -325,11 +338,13 @@ def cross_validate_methods(
                 desc="method x split",
             )
         )
-    results = pd.DataFrame(rows)
+    for warning in dict.fromkeys(w for _, found in done for w in found):
+        warnings.warn_explicit(*warning)
+    results = pd.DataFrame([row for row, _ in done])
     _warn_undefined(results)
     return results
 
-# %% ../nbs/16_validation.ipynb #c25536a4
+# %% ../nbs/16_validation.ipynb #57f3bb52
 def _check_truth(truth, y):
     "The true breeding values as a (n,) array; ValueError when length or ids do not match y."
     if np.shape(truth) != (len(y),):
@@ -338,7 +353,7 @@ def _check_truth(truth, y):
         raise ValueError("truth and y have different ids: use truth.loc[y.index]")
     return np.asarray(truth, float)
 
-# %% ../nbs/16_validation.ipynb #2269040a
+# %% ../nbs/16_validation.ipynb #802b5cbe
 class DifferenceTest(NamedTuple):
     "A two-sided t-test of a mean difference over k splits."
 
@@ -348,7 +363,7 @@ class DifferenceTest(NamedTuple):
     df: int  # k - 1
     p: float  # two-sided p-value
 
-# %% ../nbs/16_validation.ipynb #2c1b7b1c
+# %% ../nbs/16_validation.ipynb #2ec21860
 def _difference_test(d, factor):
     "t-test of the mean of d with variance factor * s_d^2. Without spread: p = 1 if all are zero, else 0."
     d = np.asarray(d, float)
@@ -361,7 +376,7 @@ def _difference_test(d, factor):
     t = mean / se if se > 0 else np.copysign(np.inf, mean) if mean else 0.0
     return DifferenceTest(float(mean), float(se), float(t), df, float(2 * stats.t.sf(abs(t), df)))
 
-# %% ../nbs/16_validation.ipynb #dc64019a
+# %% ../nbs/16_validation.ipynb #651f368a
 def paired_t_test(
     difference,  # (k,) score of one method minus score of the other, split by split
 ) -> DifferenceTest:
@@ -377,7 +392,7 @@ def corrected_resampled_t_test(
     "Corrected resampled t-test (Nadeau and Bengio 2003): variance factor 1/k + n_test/n_train. ValueError as above."
     return _difference_test(difference, 1 / len(difference) + np.mean(np.asarray(n_test) / np.asarray(n_train)))
 
-# %% ../nbs/16_validation.ipynb #7abf7460
+# %% ../nbs/16_validation.ipynb #7f6b61a0
 def _paired_scores(results, score):
     "(split x method) table of a score with n_train and n_test per split; ValueError when splits are not shared."
     missing = {"method", "repeat", "fold", "n_train", "n_test", score} - set(results.columns)
@@ -392,7 +407,7 @@ def _paired_scores(results, score):
     scores = results.pivot(index=keys, columns="method", values=score)
     return scores, results.groupby(keys)[["n_train", "n_test"]].mean()
 
-# %% ../nbs/16_validation.ipynb #2b55a36a
+# %% ../nbs/16_validation.ipynb #9fb7f6b5
 def compare_methods(
     results,  # DataFrame of cross_validate_methods
     baseline,  # name of the method that the others are compared with
@@ -421,7 +436,7 @@ def compare_methods(
     table = pd.DataFrame(rows).set_index("method").assign(score=score)
     return table.astype({"higher_on": "Int64"}) if "higher_on" in table else table
 
-# %% ../nbs/16_validation.ipynb #52fd5dc2
+# %% ../nbs/16_validation.ipynb #51af28f9
 def plot_comparison(
     results,  # DataFrame of cross_validate_methods
     ax=None,  # matplotlib axes

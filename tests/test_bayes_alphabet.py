@@ -134,8 +134,11 @@ def test_standardized_columns_predict_alike(lines):
 
 def test_too_short_chains_are_said(lines):
     _, X, y, _ = lines
-    with warnings.catch_warnings(), pytest.warns(ConvergenceWarning, match="too short for"):
+    with warnings.catch_warnings(), pytest.warns(ConvergenceWarning, match="BayesCPi has not converged for") as caught:
         BayesCPi(n_chains=2, tune=0, draws=20, random_state=10).fit(X, y)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings(), pytest.warns(ConvergenceWarning, match="too few to judge"):
+        assert "seconds" in bayes_summary(BayesCPi(n_chains=2, tune=0, draws=5, random_state=10).fit(X, y))
 
 
 def test_windows(lines):

@@ -171,6 +171,27 @@ def test_same_bits_whatever_n_jobs(lines):
     assert len(one) == 20 and {"accuracy", "slope", "mse"} <= set(one)
 
 
+class Grumbler(Ridge):
+    def fit(self, X, y):
+        warnings.warn("not happy with this fold", RuntimeWarning, stacklevel=2)
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_warnings_of_other_processes_come_home_once_and_obey_the_filters(lines, n_jobs, capfd):
+    X, y, _ = lines
+    call = va.cross_validate_methods, {"g": Grumbler(30)}, X, y, va.repeated_kfold(60, 4, seed=3), n_jobs
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        call[0](*call[1:])
+    assert [str(w.message) for w in caught].count("not happy with this fold") == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message="not happy")
+        call[0](*call[1:])
+    assert "not happy" not in capfd.readouterr().err
+
+
 def test_same_bits_on_a_dask_cluster(lines):
     distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install gp_literate[cluster]")
     X, y, _ = lines
