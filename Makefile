@@ -31,7 +31,7 @@ DEV       := $(VENV)/.stamp-dev
 
 # --- for the replicator and the reader ---------------------------------------------------------------------------------
 
-demo: $(REPLICATE) ## simulate a population, run every method, write a report (no download)
+demo: $(REPLICATE) ## simulate a population, compare methods, write a report (no download)
 	@$(BIN)/gp-literate replicate run demo
 
 replicate: $(REPLICATE) ## regenerate a paper's table: NAME=... [PROFILE=smoke|paper] [PARAMS="-p seed 7"]; no NAME: list them
