@@ -6,8 +6,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics.pairwise import rbf_kernel
 
 from gp_literate.datasets import DataUnavailableError, fetch_wheat
+
+
+class NamedKernel:
+    "scikit-learn's Gaussian kernel with a name of its own: the name of a test must not hold an address in memory."
+
+    def __call__(self, X, Y):
+        return rbf_kernel(X, Y)
+
+    def __repr__(self):
+        return "rbf_kernel"
+
 
 REFERENCE = Path(__file__).parent / "reference"
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from conftest import NamedKernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -25,7 +26,7 @@ ESTIMATORS = [
     KernelBLUP(),
     KernelBLUP("exponential"),
     KernelBLUP(theta=0.5),
-    KernelBLUP(rbf_kernel),
+    KernelBLUP(NamedKernel()),
 ]
 
 
@@ -203,7 +204,7 @@ def test_recoding_order_and_units_do_not_matter(seed, model):
 
 # --- records of unequal precision ----------------------------------------------------------------------------------
 
-WEIGHTED = [*MODELS, KernelBLUP(rbf_kernel)]
+WEIGHTED = [*MODELS, KernelBLUP(NamedKernel())]
 
 
 @pytest.mark.parametrize("model", WEIGHTED, ids=str)
@@ -290,7 +291,7 @@ def test_a_kernel_function_is_the_kernel(population):
         DotProduct(1.0) + WhiteKernel(0.1),
         ConstantKernel(2.0) * RBF(10.0),
     ],
-    ids=str,
+    ids=lambda kernel: getattr(kernel, "__name__", str(kernel)),
 )
 def test_scikit_learns_kernels_fit_and_predict(kernel, population):
     X, y = population

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import NamedKernel
 from sklearn.base import clone
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import cross_val_score
@@ -19,8 +20,11 @@ PRECISION = {
 }
 
 
+CHECKED = [MultiKernelBLUP(), MultiKernelBLUP(["additive", "exponential"], theta=0.5)]
+
+
 @parametrize_with_checks(
-    [MultiKernelBLUP(), MultiKernelBLUP(["additive", "exponential"], theta=0.5), MultiKernelBLUP({"rbf": rbf_kernel})],
+    [*CHECKED, MultiKernelBLUP({"rbf": NamedKernel()})],
     expected_failed_checks=lambda e: PRECISION,
 )
 def test_scikit_learn_contract(estimator, check):
