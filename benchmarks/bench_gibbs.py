@@ -85,7 +85,8 @@ def bare_sweep(model):
     term, state, rng = model.terms[""], model.start(None), np.random.default_rng(2)
     own = [state[name] for name in ("effect", "component", "variance")]
     last = (1.0, term.gamma, state["weight"], float(state["residual_variance"]), rng)
-    return lambda: sweep(model.G, *term.columns[:4], model.weight, state["residual"], *own, *last)
+    data = (model.G, *term.columns[:4], term.products, model.weight, state["residual"])
+    return lambda: sweep(*data, *own, *last)
 
 
 def speed(sizes=((599, 1279), (1814, 10346), (300, 33569))):

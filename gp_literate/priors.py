@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['ScaledInverseChi2', 'DataScale', 'residual_prior', 'MarkerPrior', 'draw_effects', 'latent_state', 'check_positive',
-           'NormalPrior', 'draw_chi2', 'draw_variances', 'ScaledTPrior', 'update_t_scale', 'mean_inclusion',
-           'with_inclusion', 'update_inclusion', 'PointMassTPrior', 'PointMassNormalPrior', 'draw_tau2', 'LaplacePrior',
-           'draw_lambda', 'NormalMixturePrior', 'implied_draws', 'describe_prior', 'plot_prior']
+           'NormalPrior', 'draw_chi2', 'draw_variances', 'inverse_sum', 'ScaledTPrior', 'mean_inclusion',
+           'with_inclusion', 'update_inclusion', 'PointMassTPrior', 'PointMassNormalPrior', 'draw_mixing', 'draw_tau2',
+           'LaplacePrior', 'draw_lambda', 'class_sums', 'NormalMixturePrior', 'implied_draws', 'describe_prior',
+           'plot_prior']
 
 # %% ../nbs/07_priors.ipynb #6cbb93e7
 from dataclasses import dataclass, replace
@@ -165,19 +166,24 @@ class NormalPrior(MarkerPrior):
         state["effect_variance"][...] = v
         state["variance"][:] = v
 
-# %% ../nbs/07_priors.ipynb #d6a7240d
+# %% ../nbs/07_priors.ipynb #cba32151
 @njit(cache=True, nogil=True)
 def draw_chi2(
     df,  # degrees of freedom
     rng,  # numpy Generator
 ) -> float:
-    "One χ² draw; exact, and quick for whole numbers."
-    if df > 12 or df != np.floor(df):
+    "One χ² draw, exact, and quick from two degrees of freedom on."
+    if df < 2:
         return rng.chisquare(df)
-    total = 0.0
-    for _ in range(int(df) // 2):
-        total += 2 * rng.standard_exponential()
-    return total + rng.standard_normal() ** 2 if int(df) % 2 else total
+    d = df / 2 - 1 / 3
+    c, x, w = 1 / np.sqrt(9 * d), 0.0, -1.0
+    while True:
+        x = rng.standard_normal()
+        w = (1 + c * x) ** 3
+        if w > 0:
+            u = rng.random()
+            if u < 1 - 0.0331 * x**4 or np.log(u) < 0.5 * x * x + d * (1 - w + np.log(w)):
+                return 2 * d * w
 
 # %% ../nbs/07_priors.ipynb #3abefafd
 @njit(cache=True, nogil=True)
@@ -197,7 +203,21 @@ def draw_variances(
         else:
             variance[j] = (scale + effect[j] ** 2) / draw_chi2(df + 1.0, rng)
 
-# %% ../nbs/07_priors.ipynb #0eeb2b43
+# %% ../nbs/07_priors.ipynb #db68b573
+@njit(cache=True, nogil=True)
+def inverse_sum(
+    variance,  # (p,)
+    component,  # (p,) 0 = no effect, when there is a point mass
+    point_mass,  # whether there is one
+):  # count, sum
+    "Σ 1/v over the markers with an effect, and how many they are."
+    count, total = 0, 0.0
+    for j in range(len(variance)):
+        if not point_mass or component[j] > 0:
+            count, total = count + 1, total + 1 / variance[j]
+    return count, total
+
+# %% ../nbs/07_priors.ipynb #84f127d1
 @dataclass(frozen=True)
 class ScaledTPrior(MarkerPrior):
     "Scaled t (BayesA; Meuwissen et al. 2001): a variance for each marker."
@@ -227,22 +247,12 @@ class ScaledTPrior(MarkerPrior):
 
     def update(self, state, residual_variance, rng):
         "Draw the scale, then the variance of each marker."
-        update_t_scale(self, state, state["variance"], rng)
-        draw_variances(
-            state["variance"], state["effect"], state["component"], False, self.df, float(state["scale"]), rng
-        )
-
-# %% ../nbs/07_priors.ipynb #52c2d9e4
-def update_t_scale(
-    prior,  # ScaledTPrior
-    state,  # its latent variables
-    variance,  # (m,) variances of the markers that have an effect
-    rng,
-):
-    "S given the variances: gamma."
-    if prior.learn_scale:
-        rate = (prior.shape - 1) / prior.scale + 0.5 * (1 / variance).sum()
-        state["scale"][...] = rng.gamma(prior.shape + 0.5 * prior.df * len(variance)) / rate
+        v, k, point_mass = state["variance"], state["component"], len(self.multipliers) > 1
+        if self.learn_scale:
+            count, total = inverse_sum(v, k, point_mass)
+            rate = (self.shape - 1) / self.scale + 0.5 * total
+            state["scale"][...] = rng.gamma(self.shape + 0.5 * self.df * count) / rate
+        draw_variances(v, state["effect"], k, point_mass, self.df, float(state["scale"]), rng)
 
 # %% ../nbs/07_priors.ipynb #065016e6
 def mean_inclusion(
@@ -286,7 +296,7 @@ def update_inclusion(
         state["inclusion"][...] = pi
         state["weight"][:] = 1 - pi, pi
 
-# %% ../nbs/07_priors.ipynb #0b6eb404
+# %% ../nbs/07_priors.ipynb #5a32c9fc
 @dataclass(frozen=True)
 class PointMassTPrior(ScaledTPrior):
     "Point mass at zero and scaled t (BayesB; Meuwissen et al. 2001)."
@@ -305,10 +315,8 @@ class PointMassTPrior(ScaledTPrior):
 
     def update(self, state, residual_variance, rng):
         "Draw the scale, the variances, and the share of markers with an effect."
-        k = state["component"]
-        update_t_scale(self, state, state["variance"][k > 0], rng)
-        draw_variances(state["variance"], state["effect"], k, True, self.df, float(state["scale"]), rng)
-        update_inclusion(state, self.inclusion, k, rng)
+        super().update(state, residual_variance, rng)
+        update_inclusion(state, self.inclusion, state["component"], rng)
 
 # %% ../nbs/07_priors.ipynb #e697eb1a
 @dataclass(frozen=True)
@@ -337,7 +345,19 @@ class PointMassNormalPrior(NormalPrior):
         state["variance"][:] = v
         update_inclusion(state, self.inclusion, k, rng)
 
-# %% ../nbs/07_priors.ipynb #71935887
+# %% ../nbs/07_priors.ipynb #0dec82ad
+@njit(cache=True, nogil=True)
+def draw_mixing(
+    m,  # where the two terms of the exponent are equal, ≥ 0
+    rate,  # a > 0
+    rng,
+) -> float:
+    "A draw with density ∝ v^(-1/2) exp(-a(v + m²/v)/2), safe at m = 0 (@eq-tau; Michael et al. 1976, rearranged)."
+    h = rng.standard_normal() ** 2 / (2 * rate)
+    t = m + h + np.sqrt(2 * m * h + h * h)
+    return t if rng.random() * (t + m) <= t else m * m / t
+
+
 @njit(cache=True, nogil=True)
 def draw_tau2(
     tau2,  # (p,) replaced
@@ -346,13 +366,10 @@ def draw_tau2(
     lambda2,  # λ²
     rng,
 ):
-    "τ² given the effects, safe at an effect of zero (@eq-tau; Michael et al. 1976, rearranged)."
+    "τ² given the effects (@eq-tau)."
     unit = 1 / np.sqrt(lambda2 * residual_variance)
     for j in range(len(tau2)):
-        m = abs(effect[j]) * unit
-        h = rng.standard_normal() ** 2 / (2 * lambda2)
-        t = m + h + np.sqrt(2 * m * h + h * h)
-        tau2[j] = t if rng.random() * (t + m) <= t else m * m / t
+        tau2[j] = draw_mixing(abs(effect[j]) * unit, lambda2, rng)
 
 # %% ../nbs/07_priors.ipynb #fa3df1c5
 @dataclass(frozen=True)
@@ -417,7 +434,23 @@ def draw_lambda(
     accept = rng.random() * density(lam / prior.maximum) < density(new / prior.maximum)
     return new if accept else lam
 
-# %% ../nbs/07_priors.ipynb #54c64813
+# %% ../nbs/07_priors.ipynb #ea113ac7
+@njit(cache=True, nogil=True)
+def class_sums(
+    effect,  # (p,)
+    component,  # (p,)
+    gamma,  # (K,) multipliers of the variance
+):  # (K,) markers in each class, Σ b²/γ over the classes with a variance
+    "What the effects tell about the common variance and the weights of the classes."
+    counts, square = np.zeros(len(gamma), np.int64), 0.0
+    for j in range(len(effect)):
+        k = component[j]
+        counts[k] += 1
+        if gamma[k] > 0:
+            square += effect[j] ** 2 / gamma[k]
+    return counts, square
+
+
 @dataclass(frozen=True)
 class NormalMixturePrior(MarkerPrior):
     "Mixture of normals with fixed variance ratios (BayesR; Erbe et al. 2012)."
@@ -453,13 +486,12 @@ class NormalMixturePrior(MarkerPrior):
 
     def update(self, state, residual_variance, rng):
         "Draw the variance and the weights given effects and classes."
-        gamma, k = self.components(), state["component"]
-        has = gamma[k] > 0
-        Q = (state["effect"][has] ** 2 / gamma[k[has]]).sum()
-        v = ScaledInverseChi2(self.df, self.scale).draw(rng, np.count_nonzero(has), Q)
+        gamma = self.components()
+        counts, square = class_sums(state["effect"], state["component"], gamma)
+        v = ScaledInverseChi2(self.df, self.scale).draw(rng, counts[gamma > 0].sum(), square)
         state["effect_variance"][...] = v
         state["variance"][:] = v
-        state["weight"][:] = rng.dirichlet(np.array(self.concentration) + np.bincount(k, minlength=len(gamma)))
+        state["weight"][:] = rng.dirichlet(self.concentration + counts)
 
 # %% ../nbs/07_priors.ipynb #1a962f41
 def implied_draws(
