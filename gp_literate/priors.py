@@ -434,7 +434,7 @@ def draw_lambda(
     accept = rng.random() * density(lam / prior.maximum) < density(new / prior.maximum)
     return new if accept else lam
 
-# %% ../nbs/07_priors.ipynb #ea113ac7
+# %% ../nbs/07_priors.ipynb #5a664c38
 @njit(cache=True, nogil=True)
 def class_sums(
     effect,  # (p,)
@@ -450,7 +450,7 @@ def class_sums(
             square += effect[j] ** 2 / gamma[k]
     return counts, square
 
-
+# %% ../nbs/07_priors.ipynb #456f0553
 @dataclass(frozen=True)
 class NormalMixturePrior(MarkerPrior):
     "Mixture of normals with fixed variance ratios (BayesR; Erbe et al. 2012)."
@@ -493,7 +493,7 @@ class NormalMixturePrior(MarkerPrior):
         state["variance"][:] = v
         state["weight"][:] = rng.dirichlet(self.concentration + counts)
 
-# %% ../nbs/07_priors.ipynb #1a962f41
+# %% ../nbs/07_priors.ipynb #fbf72791
 def implied_draws(
     prior,  # MarkerPrior, resolved or not
     data,  # DataScale
@@ -514,7 +514,7 @@ def implied_draws(
         rows.append((vg / (vg + ve), b[0], top))
     return pd.DataFrame(rows, columns=["heritability", "effect", "top_share"])
 
-# %% ../nbs/07_priors.ipynb #81aa4266
+# %% ../nbs/07_priors.ipynb #e61e1698
 def describe_prior(
     prior,  # MarkerPrior
     data,  # DataScale
@@ -536,7 +536,7 @@ def describe_prior(
         }
     )
 
-# %% ../nbs/07_priors.ipynb #14e8bdcb
+# %% ../nbs/07_priors.ipynb #4b80885b
 def plot_prior(
     prior,  # MarkerPrior
     data,  # DataScale

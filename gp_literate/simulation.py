@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['MAP_FUNCTIONS', 'GeneticMap', 'genetic_map', 'uniform_map', 'dosage', 'gametes', 'haldane', 'kosambi',
            'recombination', 'mate', 'random_mating', 'expected_heterozygosity', 'mutate', 'founders', 'ld_decay',
-           'sved_r2', 'self_pollinate', 'doubled_haploids', 'ril_recombination', 'Trait', 'sample_trait',
-           'breeding_values', 'phenotypes', 'select', 'recurrent_selection', 'simulate_population']
+           'sved_r2', 'self_pollinate', 'doubled_haploids', 'ril_recombination', 'Trait', 'draw_effects',
+           'scaled_trait', 'sample_trait', 'breeding_values', 'phenotypes', 'select', 'recurrent_selection',
+           'simulate_population']
 
 # %% ../nbs/02_simulation.ipynb #b72f16ab
 from typing import NamedTuple
@@ -330,7 +331,7 @@ def ril_recombination(
     r = np.asarray(r, dtype=float)
     return 2 * r / (1 + 2 * r)
 
-# %% ../nbs/02_simulation.ipynb #97219a90
+# %% ../nbs/02_simulation.ipynb #2b6f218c
 class Trait(NamedTuple):
     "An additive trait: what makes breeding values and phenotypes from dosages."
 
@@ -340,15 +341,36 @@ class Trait(NamedTuple):
     noise_variance: float  # variance of the environmental deviation
 
 
-def _draw_effects(n, distribution, rng):
-    "(n,) raw QTL effects: standard normal, or gamma (shape 0.4, scale 1.66) with random sign."
+def draw_effects(
+    n: int,  # number of QTL
+    distribution: str = "normal",  # "normal" or "gamma"
+    seed=None,  # int | SeedSequence | Generator
+) -> np.ndarray:  # (n,) effects, not scaled
+    "QTL effects: standard normal, or gamma (shape 0.4, scale 1.66) with random sign (Meuwissen et al. 2001)."
+    rng = np.random.default_rng(seed)
     if distribution == "normal":
         return rng.standard_normal(n)
     if distribution == "gamma":
         return rng.gamma(0.4, 1.66, n) * rng.choice([-1, 1], n)
     raise ValueError(f"effects must be 'normal' or 'gamma': got {distribution!r}")
 
-# %% ../nbs/02_simulation.ipynb #ca0c16f4
+# %% ../nbs/02_simulation.ipynb #5fd09d3a
+def scaled_trait(
+    dosages,  # (n, n_qtl) int8 dosages of the QTL in the base population
+    qtl,  # (n_qtl,) index of each QTL among the loci
+    effects,  # (n_qtl,) effects on any scale
+    h2: float = 0.5,  # heritability in the base population, in (0, 1]
+) -> Trait:  # scaled to Var(a) = h2 and Var(e) = 1 - h2
+    "A trait with these QTL and effects. ValueError when h2 is outside (0, 1] or all breeding values are equal."
+    if not 0 < h2 <= 1:
+        raise ValueError(f"h2 must lie in (0, 1]: got {h2}")
+    effects, centre = np.asarray(effects, dtype=float), np.asarray(dosages).mean(axis=0)
+    variance = np.var((dosages - centre) @ effects)
+    if not variance > 0:
+        raise ValueError("the breeding values do not vary: none of the QTL with an effect segregates")
+    return Trait(np.asarray(qtl), effects * np.sqrt(h2 / variance), centre, 1.0 - h2)
+
+
 def sample_trait(
     dosages,  # (n, p) int8 dosages of the base population
     n_qtl: int,  # number of QTL, drawn among the loci that segregate
@@ -358,8 +380,6 @@ def sample_trait(
 ) -> Trait:  # scaled to Var(a) = h2 and Var(e) = 1 - h2
     "Draw an additive trait. ValueError when h2 is outside (0, 1] or there are too few loci for n_qtl."
     dosages = np.asarray(dosages)
-    if not 0 < h2 <= 1:
-        raise ValueError(f"h2 must lie in (0, 1]: got {h2}")
     if not 1 <= n_qtl <= dosages.shape[1]:
         raise ValueError(f"n_qtl must be between 1 and the number of loci, {dosages.shape[1]}: got {n_qtl}")
     segregating = np.flatnonzero((dosages != dosages[:1]).any(axis=0))
@@ -367,9 +387,7 @@ def sample_trait(
         raise ValueError(f"n_qtl = {n_qtl} but only {len(segregating)} of {dosages.shape[1]} loci segregate")
     rng = np.random.default_rng(seed)
     qtl = np.sort(rng.choice(segregating, n_qtl, replace=False))
-    raw, centre = _draw_effects(n_qtl, effects, rng), dosages[:, qtl].mean(axis=0)
-    variance = np.var((dosages[:, qtl] - centre) @ raw)
-    return Trait(qtl, raw * np.sqrt(h2 / variance), centre, 1.0 - h2)
+    return scaled_trait(dosages[:, qtl], qtl, draw_effects(n_qtl, effects, rng), h2)
 
 # %% ../nbs/02_simulation.ipynb #ba67d831
 def breeding_values(
