@@ -85,7 +85,7 @@ def bare_sweep(model):
     term, state, rng = model.terms[""], model.start(None), np.random.default_rng(2)
     own = [state[name] for name in ("effect", "component", "variance")]
     last = (1.0, term.gamma, state["weight"], float(state["residual_variance"]), rng)
-    data = (model.G, *term.columns[:4], term.products, model.weight, state["residual"])
+    data = (model.G, term.columns, model.weight, state["residual"])
     return lambda: sweep(*data, *own, *last)
 
 

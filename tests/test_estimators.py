@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gp_literate.kernels import a_mat, rr_kernel
 from gp_literate.mixed_model import GBLUP, RRBLUP, KernelBLUP, call_kernel, mixed_solve
+from gp_literate.multitrait_gblup import MultiTraitGBLUP
 from gp_literate.simulation import simulate_population
 
 ESTIMATORS = [
@@ -27,6 +28,8 @@ ESTIMATORS = [
     KernelBLUP("exponential"),
     KernelBLUP(theta=0.5),
     KernelBLUP(NamedKernel()),
+    MultiTraitGBLUP(),
+    MultiTraitGBLUP("sum_rule", standardize=False),
 ]
 
 

@@ -14,7 +14,7 @@ from conftest import REFERENCE, reference
 
 from gp_literate.chains import open_posterior, sample
 from gp_literate.eigenbasis import Kernel, eigen_fitted, eigen_markers, flat_draws, recover_effects
-from gp_literate.gibbs import GibbsModel, describe_columns, exact_residual, marker_values, neighbour_products, sweep
+from gp_literate.gibbs import GibbsModel, describe_columns, exact_residual, marker_values, sweep, with_products
 from gp_literate.kernels import cross_product
 from gp_literate.priors import (
     LaplacePrior,
@@ -84,12 +84,12 @@ def test_mixtures_against_all_classes(toy, gamma):
         classes.append(k)
     p = np.exp(log_p - np.logaddexp.reduce(log_p))
     columns, rng = describe_columns(G, np.ones(n)), np.random.default_rng(4)
-    products = neighbour_products(G, np.ones(n), columns)
+    columns = with_products(G, np.ones(n), columns)
     r, b, k = (y - y.mean()).astype(np.float32), np.zeros(5), np.zeros(5, np.int8)
     effect, top, draws = np.zeros(5), np.zeros(5), 30_000
     fixed = (np.full(5, 0.1), 1.0, np.array(gamma), weight, 1.0, rng)
     for _ in range(draws):
-        sweep(G, *columns[:4], products, np.ones(n, np.float32), r, b, k, *fixed)
+        sweep(G, columns, np.ones(n, np.float32), r, b, k, *fixed)
         effect += b / draws
         top += (k == len(gamma) - 1) / draws
     np.testing.assert_allclose(effect, p @ np.array(means), atol=0.012)
