@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['Scales', 'trait_scales', 'weighted_effects', 'marker_products', 'marker_values', 'scale_at', 'ActiveMarkers',
-           'marker_pull', 'penalised_loss', 'duality_gap', 'Pattern', 'missing_patterns', 'fill_in', 'Mode', 'reweight',
-           'recall', 'find_mode', 'ModeCovariance', 'pattern_precision', 'mode_covariance', 'effect_errors',
-           'value_errors', 'TraitData', 'trait_data', 'mode_covariances', 'MAPMultiTraitBayesianLasso', 'fit_mode',
-           'learn_mode', 'predict_mode', 'mode_html', 'plot_trace']
+           'marker_pull', 'penalised_loss', 'duality_gap', 'fill_in', 'Mode', 'reweight', 'recall', 'find_mode',
+           'ModeCovariance', 'pattern_precision', 'mode_covariance', 'effect_errors', 'value_errors', 'TraitData',
+           'trait_data', 'mode_covariances', 'MAPMultiTraitBayesianLasso', 'fit_mode', 'learn_mode', 'predict_mode',
+           'mode_html', 'plot_trace']
 
-# %% ../nbs/12a_map_mbl.ipynb #186804ac
+# %% ../nbs/12a_map_mbl.ipynb #5b4b1976
 import time
 import warnings
 from contextlib import nullcontext
@@ -32,6 +32,7 @@ from gp_literate.mixed_model import (
     refuse_nan,
     summary_html,
 )
+from .multitrait import missing_patterns, on_seen
 from gp_literate.multitrait_gblup import (
     MarkerScale,
     canonical,
@@ -167,38 +168,20 @@ def duality_gap(
     theta = E / max(1.0, pull.max())
     return float(loss - (theta * Y).sum() + 0.5 * (theta**2).sum())
 
-# %% ../nbs/12a_map_mbl.ipynb #391e149a
-class Pattern(NamedTuple):
-    "Lines that lack the same traits."
-
-    lines: np.ndarray  # positions
-    seen: np.ndarray  # (T,) mask of the traits recorded
-    slope: np.ndarray  # (seen, missing) regression of missing residuals on those seen
-
-
-def missing_patterns(
-    Y,  # (n, T) records, NaN = missing
-    R0,  # (T, T)
-) -> list:  # of Pattern; complete lines are in none
-    "Group the lines by what they lack."
-    out, here = [], ~np.isnan(Y)
-    for seen in np.unique(here[~here.all(axis=1)], axis=0):
-        slope = np.linalg.solve(R0[np.ix_(seen, seen)], R0[np.ix_(seen, ~seen)])
-        out.append(Pattern(np.flatnonzero((here == seen).all(axis=1)), seen, slope))
-    return out
-
-
+# %% ../nbs/12a_map_mbl.ipynb #4f92515f
 def fill_in(
     Y,  # (n, T) records; the missing ones are replaced
     fitted,  # (n, T)
     patterns,  # list of Pattern
+    R0,  # (T, T)
 ):
     "Missing records become their expectation (@eq-fill)."
-    for lines, seen, slope in patterns:
+    for pattern in patterns:
+        lines, missing, seen = pattern
         residual = (Y - fitted)[np.ix_(lines, seen)]
-        Y[np.ix_(lines, ~seen)] = fitted[np.ix_(lines, ~seen)] + residual @ slope
+        Y[np.ix_(lines, missing)] = fitted[np.ix_(lines, missing)] + residual @ on_seen(pattern, R0)
 
-# %% ../nbs/12a_map_mbl.ipynb #5ce9bca3
+# %% ../nbs/12a_map_mbl.ipynb #8e1def79
 class Mode(NamedTuple):
     "Result of `find_mode`."
 
@@ -229,7 +212,7 @@ class _Round:
         Y = (self.Y - self.mu) @ scales.inverse.T
         new = weighted_effects(active.X, active.scale, self.w, scales.lam, Y, active.gram)
         fitted = self.mu + marker_values(active.X, active.scale, new @ scales.effects.T)
-        fill_in(self.Y, fitted, self.patterns)
+        fill_in(self.Y, fitted, self.patterns, self.scales.M @ self.scales.M.T)
         self.E = (self.Y - fitted) @ scales.inverse.T
         change = np.linalg.norm(new - self.gamma) / max(np.linalg.norm(new), 1e-300)
         self.gamma, self.length = new, np.linalg.norm(new, axis=1)
@@ -264,7 +247,7 @@ def recall(
     state.active = ActiveMarkers(state.X, state.scale, np.r_[state.active.index, index][order])
     return True
 
-# %% ../nbs/12a_map_mbl.ipynb #dd73dc9a
+# %% ../nbs/12a_map_mbl.ipynb #d99a00d1
 def find_mode(
     X,  # (n, p) markers
     Y,  # (n, T) records, NaN = missing; every line has one
@@ -279,7 +262,7 @@ def find_mode(
         raise ValueError(f"max_iter must be 1 or more rounds, got {max_iter}")
     scale = MarkerScale(marker_means(X), None, 1.0) if scale is None else scale
     size = sum((scale.codes(X[:, s], s) ** 2).sum() for s in marker_blocks(X.shape[1])) / len(X)
-    scales, patterns = trait_scales(Sigma, R0, size), missing_patterns(Y, R0)
+    scales, patterns = trait_scales(Sigma, R0, size), missing_patterns(~np.isnan(Y.T))
     state = _Round(X, scale, np.where(np.isnan(Y), np.nanmean(Y, axis=0), Y), scales, patterns)
     rows, start, converged = [], None, False
     for k in range(max_iter):
@@ -300,7 +283,7 @@ def find_mode(
     trace = pd.DataFrame(rows, pd.RangeIndex(len(rows), name="round"))
     return Mode(effects, state.mu, distance, start, trace, converged, max(gap, 0.0), scales, scale)
 
-# %% ../nbs/12a_map_mbl.ipynb #c6e6015a
+# %% ../nbs/12a_map_mbl.ipynb #a75d7cfb
 class ModeCovariance(NamedTuple):
     "Approximate posterior covariance of active effects and means, block by block of traits that do not covary."
 
@@ -330,7 +313,7 @@ def mode_covariance(
     index, scales, T = np.flatnonzero(mode.distance), mode.scales, Y.shape[1]
     scale, root = scale_at(mode.scale, index), np.sqrt(2 * np.sqrt(mode.distance[index]))
     Z = np.column_stack([scale.codes(X[:, index], slice(None)) * root, np.ones(len(X))])
-    patterns = missing_patterns(Y, R0)
+    patterns = missing_patterns(~np.isnan(Y.T))
     groups = [(p.lines, pattern_precision(scales, p.seen)) for p in patterns]
     groups.append((np.flatnonzero(~np.isnan(Y).any(axis=1)), np.eye(T)))
     blocks = []

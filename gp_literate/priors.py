@@ -9,8 +9,9 @@ __all__ = ['ScaledInverseChi2', 'DataScale', 'residual_prior', 'MarkerPrior', 'd
            'LaplacePrior', 'draw_lambda', 'class_sums', 'NormalMixturePrior', 'implied_draws', 'describe_prior',
            'plot_prior']
 
-# %% ../nbs/07_priors.ipynb #6cbb93e7
+# %% ../nbs/07_priors.ipynb #1ed4eb86
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -120,7 +121,7 @@ def draw_effects(
     spread = np.sqrt(prior.factor(residual_variance) * state["variance"] * gamma[k])
     state["component"], state["effect"] = k, spread * rng.standard_normal(p)
 
-# %% ../nbs/07_priors.ipynb #330987ce
+# %% ../nbs/07_priors.ipynb #db14ec7f
 def latent_state(
     p,  # number of markers
     variance,  # scalar or (p,)
@@ -135,7 +136,8 @@ def latent_state(
 def check_positive(**values):
     "ValueError unless every value is None or a positive number."
     for name, value in values.items():
-        if value is not None and not (np.isscalar(value) and np.isfinite(value) and value > 0):
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if value is not None and not (number and np.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be a positive number, got {value!r}")
 
 # %% ../nbs/07_priors.ipynb #36f0c125

@@ -416,7 +416,7 @@ def replicate(name, tmp_path, **parameters):
 @pytest.mark.slow
 def test_demo_needs_no_data_and_beats_guessing(tmp_path):
     table = replicate("demo", tmp_path, n_lines=120, n_markers=400, n_qtl=20, n_repeats=3).set_index("method")
-    assert table.index.tolist() == ["RRBLUP", "GBLUP", "GAUSS", "EXP"]
+    assert table.index.tolist() == ["RRBLUP", "GBLUP", "GAUSS", "EXP", "BayesB", "POCRE"]
     assert (table["accuracy"].astype(float) > 0.2).all()
     page = (tmp_path / "demo.html").read_text()
     assert page.count("data:image/png") >= 3 and "<details class=" in page
