@@ -6,7 +6,7 @@
 __all__ = ['LaplaceTraits', 'block_products', 'draw_block', 'block', 'n_dim', 'scaled', 'times', 'transposed_times',
            'choose_sampler', 'MultiTraitBayesianLasso']
 
-# %% ../nbs/12_mbl.ipynb #aa8a6c67
+# %% ../nbs/12_mbl.ipynb #09979874
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -19,7 +19,7 @@ from .bayes_alphabet import set_parameters
 from .kernels import cross_product
 from .multitrait import InverseWishart, MultiTraitModel, NormalTraits, check_covariance, single_site
 from .multitrait_bayes import BayesianTraits
-from .multivariate_laplace import draw_scales, mh_acceptance, mh_scales
+from .multivariate_laplace import draw_scales, mh_scales
 from .priors import check_positive
 
 # %% ../nbs/12_mbl.ipynb #36030ccf

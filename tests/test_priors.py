@@ -123,6 +123,12 @@ def test_default_scales_follow_the_data():
     assert LaplacePrior().resolve(double).rate == pytest.approx(LaplacePrior().resolve(SCALE).rate)
 
 
+@pytest.mark.parametrize("value", ["five", True, np.nan, [5.0], 0])
+def test_degrees_of_freedom_must_be_a_positive_number(value):
+    with pytest.raises(ValueError, match="df must be a positive number"):
+        NormalPrior(df=value).resolve(SCALE)
+
+
 @pytest.mark.parametrize(
     "prior",
     [
