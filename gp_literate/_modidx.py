@@ -1853,6 +1853,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/nbs', 'doc_host': '', 'git
                                                                                   'gp_literate/pocre_cv.py'),
                                       'gp_literate.pocre_cv.grow_all': ('pocre_cv.html#grow_all', 'gp_literate/pocre_cv.py'),
                                       'gp_literate.pocre_cv.model_at': ('pocre_cv.html#model_at', 'gp_literate/pocre_cv.py'),
+                                      'gp_literate.pocre_cv.most_markers': ('pocre_cv.html#most_markers', 'gp_literate/pocre_cv.py'),
                                       'gp_literate.pocre_cv.path_row': ('pocre_cv.html#path_row', 'gp_literate/pocre_cv.py'),
                                       'gp_literate.pocre_cv.plot_path': ('pocre_cv.html#plot_path', 'gp_literate/pocre_cv.py'),
                                       'gp_literate.pocre_cv.search_path': ('pocre_cv.html#search_path', 'gp_literate/pocre_cv.py'),

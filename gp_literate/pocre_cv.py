@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['path_row', 'search_path', 'POCREPath', 'grow_all', 'model_at', 'plot_path', 'generation_labels', 'CV0', 'CV1', 'CV2',
-           'fold_rows', 'cross_validate_lambdas', 'summarise_folds', 'best_row', 'finer', 'POCRECV', 'fold_positions',
-           'choose']
+           'fold_rows', 'most_markers', 'cross_validate_lambdas', 'summarise_folds', 'best_row', 'finer', 'POCRECV',
+           'fold_positions', 'choose']
 
 # %% ../nbs/14a_pocre_cv.ipynb #5f46da99
 import time
@@ -240,7 +240,7 @@ class CV2(_GenerationFolds):
             dealt += mine.sum()
         return folds
 
-# %% ../nbs/14a_pocre_cv.ipynb #9a9863ce
+# %% ../nbs/14a_pocre_cv.ipynb #576b666f
 def fold_rows(
     trial,  # finished Trial of a fold
     Y,  # (n, T)
@@ -258,6 +258,14 @@ def fold_rows(
     return keep | {"fold": fold, "n_test": len(test)} | scores
 
 
+def most_markers(
+    model,  # estimator with max_markers
+    folds,  # list of (train, test) positions
+) -> int:
+    "Markers in use at most, the same in every fold and in the final fit: by default half the lines of the smallest fold."
+    return min(len(train) for train, _ in folds) // 2 if model.max_markers is None else model.max_markers
+
+
 def cross_validate_lambdas(
     rows,  # (p, n) markers
     Y,  # (n, T)
@@ -267,13 +275,13 @@ def cross_validate_lambdas(
     model,  # estimator with max_components, max_markers, tol, max_iter, n_jobs
 ) -> pd.DataFrame:  # one row per threshold, λ and fold
     "All fits of a cross-validation, sharing every pass over the genotypes."
-    trials, owner = [], []
+    trials, owner, most = [], [], most_markers(model, folds)
     for k, (train, test) in enumerate(folds):
         mask = np.zeros(len(Y), bool)
         mask[train] = True
         for name in thresholds:
             for lam in lambdas:
-                trials.append(Trial(Y, mask, lam, name, model.max_components, model.max_markers, share=k))
+                trials.append(Trial(Y, mask, lam, name, model.max_components, most, share=k))
                 owner.append((test, k + 1))
     grow_all(rows, trials, model)
     return pd.DataFrame([fold_rows(t, Y, test, k) for t, (test, k) in zip(trials, owner, strict=True)])
@@ -314,7 +322,7 @@ def finer(
     new = np.round(np.linspace(low, high, number + 2), 10)
     return new[~np.isclose(new[:, None], grid).any(axis=1)]
 
-# %% ../nbs/14a_pocre_cv.ipynb #bddecbed
+# %% ../nbs/14a_pocre_cv.ipynb #6a1b3ab4
 class POCRECV(TraitRegression):
     "POCRE with λ (and the threshold, when several are given) chosen by cross-validation."
 
@@ -326,7 +334,7 @@ class POCRECV(TraitRegression):
         criterion="press",  # or "correlation"
         refine=1,  # rounds of search on a finer grid around the best value
         max_components=10,
-        max_markers=None,  # default: half the number of training lines
+        max_markers=None,  # default: half the training lines of the smallest fold
         tol=1e-6,
         max_iter=100,
         coding=None,
@@ -375,7 +383,7 @@ def fold_positions(
         raise ValueError(f"cv: fold {small[0]} has fewer than 2 training lines or none to predict")
     return folds
 
-# %% ../nbs/14a_pocre_cv.ipynb #af5f5b7c
+# %% ../nbs/14a_pocre_cv.ipynb #ed0186be
 def choose(
     model,  # POCRECV, changed
     X,
@@ -401,5 +409,6 @@ def choose(
             break
     model.folds_, model.cv_results_ = table, scores
     model.lam_, model.threshold_ = float(best["lam"]), None if best["threshold"] == "none" else best["threshold"]
-    trial = Trial(Y, train, model.lam_, model.threshold_, model.max_components, model.max_markers)
+    most = most_markers(model, folds)
+    trial = Trial(Y, train, model.lam_, model.threshold_, model.max_components, most)
     learn(model, grow_all(rows, [trial], model)[0], y)

@@ -1,6 +1,7 @@
 """The path and the choice of λ: shared passes change nothing, splitters by generation, both criteria, bad input."""
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -220,3 +221,14 @@ def test_bad_choices_are_refused(population, message, options):
     X, y = population
     with pytest.raises(ValueError, match=message):
         POCRECV(**options).fit(X, y)
+
+
+def test_one_limit_of_markers_for_folds_and_final_fit():
+    "With p between half a fold and half of all lines, the final fit must not use markers that no fold was allowed."
+    rng = np.random.default_rng(8)
+    X = rng.integers(0, 3, (60, 28)).astype(np.int8)
+    y = X @ rng.standard_normal(28) + rng.standard_normal(60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = POCRECV(lambdas=[1e-3, 1.0], refine=0, cv=5, random_state=1).fit(X, y)
+    assert np.count_nonzero(fit.coef_) <= 48 // 2
