@@ -30,7 +30,7 @@ from gp_literate.gibbs import (
 )
 from .priors import DataScale
 
-# %% ../nbs/11_multitrait.ipynb #af4e3982
+# %% ../nbs/11_multitrait.ipynb #616d17bd
 @njit(cache=True, nogil=True)
 def from_bartlett(
     V,  # (T, T) scale
@@ -64,7 +64,7 @@ class InverseWishart(NamedTuple):
         chi = np.sqrt(rng.chisquare(self.df + count - np.arange(T)))
         return from_bartlett(V, rng.standard_normal((T, T)), chi)
 
-
+# %% ../nbs/11_multitrait.ipynb #365bb8b6
 def mode_prior(
     mode,  # (T, T) most probable matrix
     df,  # ν
@@ -83,7 +83,7 @@ def check_df(
         raise ValueError(f"{T} traits need more than {T - 1} degrees of freedom for a proper prior, got df={df}")
     return float(df)
 
-# %% ../nbs/11_multitrait.ipynb #8d9cd238
+# %% ../nbs/11_multitrait.ipynb #52adfb05
 class Canonical(NamedTuple):
     "Coordinates in which traits are independent."
 
@@ -104,7 +104,7 @@ def canonical(
     values, Q = np.linalg.eigh((M + M.T) / 2)
     return Canonical(Q.T @ inverse, L @ Q, np.maximum(values, 1e-14 * values[-1]))
 
-# %% ../nbs/11_multitrait.ipynb #c8523eed
+# %% ../nbs/11_multitrait.ipynb #50fb4b8d
 @dataclass(frozen=True)
 class NormalTraits:
     "Effects of a marker on all traits: normal with one covariance matrix (multi-trait ridge regression, RR-BLUP)."
@@ -149,7 +149,7 @@ def check_covariance(
         raise ValueError(f"{name} must be a symmetric positive definite {T} × {T} matrix, got {V.tolist()}")
     return V
 
-# %% ../nbs/11_multitrait.ipynb #1800c0a0
+# %% ../nbs/11_multitrait.ipynb #ed75f1bc
 ONE, NO_CLASS = np.ones(1), np.zeros(0, np.int8)
 
 
@@ -166,7 +166,7 @@ def single_site(
         latent = b[t], NO_CLASS, mixing, variance[t], ONE, ONE, 1.0
         sweep(term.G, term.columns, term.weight, e[t], *latent, rng)
 
-# %% ../nbs/11_multitrait.ipynb #723a572d
+# %% ../nbs/11_multitrait.ipynb #312442de
 class TraitTerm:
     "A set of markers with one prior for all traits; methods as in `MarkerTerm`."
 
@@ -211,7 +211,7 @@ class TraitTerm:
         axes = {"effect_covariance": ("trait", "other"), "effect": ("marker", "trait")}
         return axes | dict.fromkeys(self.prior.recorded, ()), {"marker": marker_id[self.columns.index]}
 
-# %% ../nbs/11_multitrait.ipynb #91a4a27a
+# %% ../nbs/11_multitrait.ipynb #f1f068b0
 class Pattern(NamedTuple):
     "Lines that lack the same traits."
 
@@ -238,7 +238,7 @@ def on_seen(
     _, m, o = pattern
     return np.linalg.solve(R0[np.ix_(o, o)], R0[np.ix_(o, m)])
 
-# %% ../nbs/11_multitrait.ipynb #aa9af4a2
+# %% ../nbs/11_multitrait.ipynb #6de3d18e
 @njit(cache=True, nogil=True)
 def draw_missing(
     pattern,  # Pattern
@@ -267,7 +267,7 @@ def draw_missing(
                 z[a] = rng.standard_normal()
                 r[t, i] = scale * (given + L[a, a] * z[a])
 
-# %% ../nbs/11_multitrait.ipynb #a6a2b323
+# %% ../nbs/11_multitrait.ipynb #7642a0d0
 @njit(cache=True, nogil=True)
 def draw_fixed_traits(
     X,  # (n, q) fixed effects
@@ -299,7 +299,7 @@ def draw_fixed_traits(
             for i in range(n):
                 r[t, i] -= weight[i] * X[i, a] * change[a, t]
 
-# %% ../nbs/11_multitrait.ipynb #a3da5044
+# %% ../nbs/11_multitrait.ipynb #f058a4b2
 @njit(cache=True, nogil=True)
 def residual_products(
     r,  # (T, n) weighted residuals
@@ -316,7 +316,7 @@ def residual_products(
             S[b, a] = S[a, b]
     return S
 
-# %% ../nbs/11_multitrait.ipynb #116b1a9a
+# %% ../nbs/11_multitrait.ipynb #5622c7ba
 class MultiTraitModel:
     "Phenotypes of several traits, fixed effects, marker terms: a sampler for the chain runner, as `GibbsModel`."
 
@@ -360,7 +360,7 @@ class MultiTraitModel:
         "What one draw consists of."
         return record_traits(self, state)
 
-# %% ../nbs/11_multitrait.ipynb #d2e61e7d
+# %% ../nbs/11_multitrait.ipynb #b72c0668
 def check_traits(
     G,  # (markers, n) int8, or float32
     Y,  # (n, T)
@@ -388,7 +388,7 @@ def check_traits(
             )
     return G, np.array(rows), observed, w
 
-
+# %% ../nbs/11_multitrait.ipynb #8086da8a
 def check_residual(residual, model):  # InverseWishart or None, MultiTraitModel
     "ValueError or TypeError for a prior of the residual covariance that is none, or improper with too few records."
     if residual is None:
@@ -396,8 +396,8 @@ def check_residual(residual, model):  # InverseWishart or None, MultiTraitModel
     if not isinstance(residual, InverseWishart):
         raise TypeError(f"residual must be an InverseWishart(df, scale), or None for the rule, got {residual!r}")
     V = np.asarray(residual.scale, float)
-    if V.shape != (model.T, model.T) or not np.allclose(V, V.T) or np.linalg.eigvalsh(V)[0] < -1e-12 * np.abs(V).max():
-        raise ValueError(f"residual needs a symmetric {model.T} × {model.T} scale without negative eigenvalues, got {V}")
+    if V.shape != (model.T, model.T) or not np.allclose(V, V.T) or np.linalg.eigvalsh(V)[0] < -1e-12 * abs(V).max():
+        raise ValueError(f"residual needs a symmetric {model.T} × {model.T} scale, no eigenvalue negative, got {V}")
     if not residual.df >= 0 or residual.df + model.n_used < model.T:
         text = f"residual: {residual.df} degrees of freedom and {model.n_used} lines with records"
         raise ValueError(f"{text} do not determine the covariance of {model.T} traits")
@@ -417,7 +417,7 @@ def check_designs(
             )
     return fixed
 
-# %% ../nbs/11_multitrait.ipynb #0bbffc78
+# %% ../nbs/11_multitrait.ipynb #7ba391f4
 def trait_scales(
     model,  # MultiTraitModel
     columns=None,  # Columns of one term; None: nothing about markers
@@ -457,7 +457,7 @@ def make_trait_terms(
         raise ValueError(f"{(taken > 1).sum()} markers belong to more than one term, the first is {taken.argmax()}")
     return terms
 
-# %% ../nbs/11_multitrait.ipynb #bceb3923
+# %% ../nbs/11_multitrait.ipynb #f115dbe3
 def exact_trait_residual(
     model,  # MultiTraitModel
     state,
@@ -500,7 +500,7 @@ def step_traits(
     R0[:] = model.residual.draw(rng, model.n_used, residual_products(r, w))
     state["iteration"] += 1
 
-# %% ../nbs/11_multitrait.ipynb #b48770b4
+# %% ../nbs/11_multitrait.ipynb #501327f3
 def record_traits(
     model,  # MultiTraitModel
     state,
@@ -539,7 +539,7 @@ def describe_trait_record(
             dims[key(name, variable)] = tuple(key(name, a) if a in labels else a for a in axis)
     return dims, coords
 
-# %% ../nbs/11_multitrait.ipynb #c84039b3
+# %% ../nbs/11_multitrait.ipynb #a3ae8eee
 def prior_traits(
     model,  # MultiTraitModel with finite fixed_variance
     rng,
@@ -569,7 +569,7 @@ def simulate_traits(
     state["residual"] = (model.weight * e).astype(np.float32)
     return model.Y
 
-# %% ../nbs/11_multitrait.ipynb #545a1fe1
+# %% ../nbs/11_multitrait.ipynb #a95a3612
 def trait_quantities(
     model,  # MultiTraitModel
     state,
@@ -592,7 +592,7 @@ def trait_quantities(
         out |= {key(name, what): value for what, value in mine.items()}
     return out | {"last line": np.arcsinh(fitted[-1, -1])}
 
-# %% ../nbs/11_multitrait.ipynb #0755e326
+# %% ../nbs/11_multitrait.ipynb #9744d8fd
 def correlation(
     C,  # (..., T, T) covariance matrices
 ) -> np.ndarray:  # the same shape

@@ -4,23 +4,25 @@
 
 # %% auto #0
 __all__ = ['trait_classes', 'class_coordinates', 'class_evidence', 'draw_trait_class', 'multiply', 'draw_trait_effects',
-           'class_sweep', 'ClassPrior', 'complete_effects', 'ClassTerm', 'BayesianTraits', 'kept_by_default',
-           'judge_traits', 'learn_traits', 'interval', 'trait_correlations', 'trait_heritabilities', 'predict_sampled',
-           'sampled_values', 'sampled_html', 'BayesianMultiTraitGBLUP', 'MultiTraitBayesCPi']
+           'class_sweep', 'ClassPrior', 'complete_effects', 'ClassTerm', 'BayesianTraits', 'has_ids', 'match_rows',
+           'kept_by_default', 'judge_traits', 'learn_traits', 'interval', 'trait_correlations', 'trait_heritabilities',
+           'predict_sampled', 'sampled_values', 'sampled_html', 'BayesianMultiTraitGBLUP', 'MultiTraitBayesCPi']
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #1b5ad678
+# %% ../nbs/11b_multitrait_bayes.ipynb #c05ecae7
 import itertools
 import time
-from dataclasses import dataclass, replace
+import warnings
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from numba import njit
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .bayes_alphabet import chain_seed, fixed_design, genotype_rows, set_parameters
+from .bayes_alphabet import chain_seed, fixed_design, genotype_rows, record_weights, set_parameters
 from .chains import sample
 from .diagnostics import warn_unconverged
 from .eigenbasis import flat_draws
@@ -32,9 +34,7 @@ from gp_literate.multitrait import (
     MultiTraitModel,
     NormalTraits,
     TraitTerm,
-    check_covariance,
     correlation,
-    mode_prior,
 )
 from .multitrait_gblup import trait_table
 from .priors import check_positive
@@ -199,7 +199,7 @@ def class_sweep(
         for t in range(T):
             subtract_changes(G, rows, step[t], shift[t], record_weight, r[t])
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #d131c496
+# %% ../nbs/11b_multitrait_bayes.ipynb #b1f15316
 @dataclass(frozen=True)
 class ClassPrior(NormalTraits):
     "Each marker acts on some of the traits (multi-trait BayesCπ; Cheng et al. 2018)."
@@ -218,11 +218,7 @@ class ClassPrior(NormalTraits):
         if T > 8:
             raise ValueError(f"{T} traits make {2**T} classes of markers: 8 traits at most")
         share = 0.5 if self.classes == "dirichlet" else self.inclusion[0] / sum(self.inclusion)
-        df = T + 4.0 if self.df is None else float(self.df)
-        if self.scale is not None:
-            return replace(self, df=df, scale=check_covariance(self.scale, T, "scale"))
-        mode = np.diag([d.effect_variance(self.r2, share) for d in data])
-        return replace(self, df=df, scale=mode_prior(mode, df).scale)
+        return super().resolve(data, T, share)
 
     def latent(self, p, rng=None):  # rng None: at the mode
         "Latent variables from the prior."
@@ -298,7 +294,7 @@ class ClassTerm(TraitTerm):
         names = ["".join(map(str, bits)) for bits in trait_classes(self.T)]
         return axes | {"included": ("marker", "trait"), "class_weight": ("class",)}, labels | {"class": np.array(names)}
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #bc643d7e
+# %% ../nbs/11b_multitrait_bayes.ipynb #ebaba657
 class BayesianTraits(MultiOutputMixin, RegressorMixin, BaseEstimator):
     "Base of the sampled multi-trait estimators: a subclass names its prior in `_prior`."
 
@@ -310,13 +306,12 @@ class BayesianTraits(MultiOutputMixin, RegressorMixin, BaseEstimator):
         fixed=None,  # (n, q) covariates besides the intercept
     ):  # self
         "Run the chains. ValueError for bad input; ConvergenceWarning when the chains disagree."
-        start = time.perf_counter()
+        start, given = time.perf_counter(), as_table(X)
         X, table = trait_table(self, X, y)
         self.traits_ = list(table.columns) if isinstance(table, pd.DataFrame) else [table.name]
-        self.vector_, self.line_ids_ = table.ndim == 1, table.index
-        self.with_ids_ = isinstance(y, pd.DataFrame | pd.Series)
-        design, self.fixed_names_ = fixed_design(fixed, table.iloc[:, 0] if table.ndim == 2 else table)
-        weight = None if sample_weight is None else np.asarray(same_ids(table, sample_weight, "sample_weight"), float)
+        self.vector_ = table.ndim == 1
+        self.line_ids_ = given.index if has_ids(given) and not has_ids(y) else table.index
+        design, self.fixed_names_, weight = match_rows(table, y, sample_weight, fixed)
         names = {"line_id": self.line_ids_, "trait_id": list(map(str, self.traits_))}
         Y = table.to_numpy(float).reshape(len(table), -1)
         self.model_ = self._model(genotype_rows(X), Y, X=design, weight=weight, **names)
@@ -343,7 +338,27 @@ class BayesianTraits(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _html_repr(self):
         return sampled_html(self) if hasattr(self, "posterior_") else super()._html_repr()
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #dd4c69da
+# %% ../nbs/11b_multitrait_bayes.ipynb #5de17720
+def has_ids(
+    table,
+) -> bool:
+    "Whether rows have names."
+    return isinstance(table, pd.DataFrame | pd.Series)
+
+
+def match_rows(
+    table,  # checked records
+    y,  # records as given
+    sample_weight,  # (n,) or None
+    fixed,  # (n, q) or None
+):  # design (n, 1 + q), its names, weights (n,) with 0 for lines without a record
+    "What comes with the records, matched by id when they have ids; ValueError when the ids differ."
+    rows = pd.Series(0.0, table.index) if has_ids(y) else np.zeros(len(table))
+    some = np.where(pd.DataFrame(table).notna().any(axis=1), 0.0, np.nan)
+    weight = record_weights(some, same_ids(rows, sample_weight, "sample_weight"))[1]
+    return *fixed_design(fixed, rows), weight
+
+
 def kept_by_default(
     model,  # MultiTraitModel
 ) -> list:
@@ -359,10 +374,14 @@ def judge_traits(
         n for n in ("residual_covariance", "effect_covariance", "genomic_covariance") if n in model.posterior_.draws
     ]
     if not names:
-        return pd.DataFrame()
+        return pd.DataFrame(columns=["r_hat", "ess_bulk"], dtype=float)
+    if (draws := model.posterior_.n_draws) < 20:
+        text = f"{type(model).__name__}: {draws} draws are too few to judge convergence by, let alone to use"
+        warnings.warn(text, ConvergenceWarning, stacklevel=3)
+        return pd.DataFrame(np.nan, names, ["r_hat", "ess_bulk"])
     return warn_unconverged(model.posterior_, names, fit=type(model).__name__, stacklevel=4)
 
-
+# %% ../nbs/11b_multitrait_bayes.ipynb #165ea841
 def learn_traits(
     model,  # estimator with `model_` and `posterior_`
 ):
@@ -389,7 +408,7 @@ def learn_traits(
     if "included" in found.mean:
         model.pip_ = flat(found.mean["included"].values)
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #a0e0cefb
+# %% ../nbs/11b_multitrait_bayes.ipynb #baff0185
 def interval(draws):  # (draws,)
     "Mean and 95 % credible interval."
     low, high = np.quantile(draws, [0.025, 0.975])
@@ -423,7 +442,7 @@ def trait_heritabilities(
     vg, ve = (np.diagonal(v, axis1=1, axis2=2) for v in (vg, ve))
     return pd.DataFrame([interval(h2) for h2 in (vg / (vg + ve)).T], traits)
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #35f4fd4f
+# %% ../nbs/11b_multitrait_bayes.ipynb #c2761061
 def predict_sampled(
     model,  # fitted estimator
     X,  # (k, p) markers
@@ -434,7 +453,7 @@ def predict_sampled(
     index = X.index if isinstance(X, pd.DataFrame) else None
     X = validate_data(model, X, dtype="numeric", reset=False)
     check_coding(X, model.coding)
-    coef, T = model.coef_.reshape(X.shape[1], -1), len(model.traits_)
+    coef = model.coef_.reshape(X.shape[1], -1)
     blocks = (X[:, s] @ coef[s] for s in marker_blocks(X.shape[1]))
     out = [sum(blocks, np.tile(np.atleast_1d(model.intercept_), (len(X), 1)))]
     if return_std:
@@ -460,7 +479,7 @@ def sampled_values(
         values += np.einsum("kj,djt->ktd", (X[:, s] - columns.mean[s]) / columns.spread[s], b[:, s], optimize=True)
     return values
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #c3c3f2d3
+# %% ../nbs/11b_multitrait_bayes.ipynb #8fecfb7d
 def sampled_html(
     model,  # fitted estimator
 ) -> str:
@@ -502,7 +521,7 @@ class BayesianMultiTraitGBLUP(BayesianTraits):
     def _prior(self):
         return NormalTraits(self.df, self.scale, self.r2)
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #41de7d41
+# %% ../nbs/11b_multitrait_bayes.ipynb #29be54bf
 class MultiTraitBayesCPi(BayesianTraits):
     "Each marker acts on some of the traits (Cheng et al. 2018); `pip_` (p, T) says on which."
 

@@ -17,9 +17,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gp_literate.kernels import a_mat, rr_kernel
 from gp_literate.mixed_model import GBLUP, RRBLUP, KernelBLUP, call_kernel, mixed_solve
+from gp_literate.multitrait_bayes import BayesianMultiTraitGBLUP, MultiTraitBayesCPi
 from gp_literate.multitrait_gblup import MultiTraitGBLUP
 from gp_literate.simulation import simulate_population
 
+SHORT_CHAINS = {"n_chains": 1, "tune": 50, "draws": 100, "random_state": 0}
 ESTIMATORS = [
     RRBLUP(),
     GBLUP(),
@@ -30,6 +32,8 @@ ESTIMATORS = [
     KernelBLUP(NamedKernel()),
     MultiTraitGBLUP(),
     MultiTraitGBLUP("sum_rule", standardize=False),
+    BayesianMultiTraitGBLUP(**SHORT_CHAINS),
+    MultiTraitBayesCPi(**SHORT_CHAINS),
 ]
 
 
@@ -49,6 +53,7 @@ def not_applicable(estimator):
     return NO_COPIES | (NO_KERNEL if estimator.get_params().get("kernel") == "precomputed" else {})
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=not_applicable)
 def test_scikit_learn_contract(estimator, check):
     check(estimator)

@@ -207,7 +207,7 @@ def test_predicts_and_aligns(lines):
     other = MultiTraitBayesianLasso(n_chains=2, tune=200, draws=400, random_state=1).fit(X, shuffled)
     assert set(other.fitted_.index) == set(X.index) and list(other.fitted_.index) == list(shuffled.index)
     predicted, sd = fit.predict(X.iloc[110:], return_std=True)
-    assert list(predicted.columns) == ["yield", "height"] and (sd > 0).all()
+    assert list(predicted.columns) == ["yield", "height"] and (sd > 0).all().all()
     assert np.corrcoef(predicted["yield"], truth.iloc[110:])[0, 1] > 0.4
     np.testing.assert_allclose(predicted, fit.fitted_.loc[X.index[110:]], atol=1e-6)
     assert fit.coef_.shape == (300, 2) and ((0 < fit.heritability_) & (fit.heritability_ < 1)).all()
