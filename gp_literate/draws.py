@@ -177,8 +177,8 @@ def chain_generator(
     branch = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, number), n_children_spawned=spawned)
     return np.random.Generator(np.random.PCG64(branch))
 
-# %% ../nbs/07a_draws.ipynb #5c89d3a1
-@njit(cache=True, nogil=True)
+# %% ../nbs/07a_draws.ipynb #7fbff794
+@njit(cache=True)
 def add_to_moments(
     x,  # (p,) the new draw
     count,  # t, draws including this one

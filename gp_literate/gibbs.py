@@ -375,7 +375,7 @@ def marker_axes(
     axes |= {"effect": ("marker",)} | ({"included": ("marker",)} if len(term.gamma) > 1 else {})
     return axes, {"marker": marker_id[term.columns.index], "component": np.arange(len(term.gamma))}
 
-# %% ../nbs/08_gibbs.ipynb #1b867231
+# %% ../nbs/08_gibbs.ipynb #02d51fd3
 class Fixed(NamedTuple):
     "Fixed effects, with the eigendecomposition of X'WX."
 
@@ -385,7 +385,7 @@ class Fixed(NamedTuple):
     vectors: np.ndarray  # (q, q) its eigenvectors
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def draw_fixed(
     X,  # (n, q) fixed effects
     square,  # (q, q) X'WX
@@ -420,8 +420,8 @@ def draw_fixed(
         for a in range(q):
             r[i] -= weight[i] * X[i, a] * change[a]
 
-# %% ../nbs/08_gibbs.ipynb #6ef066b5
-@njit(cache=True, nogil=True)
+# %% ../nbs/08_gibbs.ipynb #cf4bac42
+@njit(cache=True)
 def square_sum(
     r,  # (n,) float32 weighted residuals
     weight,  # (n,) float32
@@ -609,8 +609,8 @@ def gibbs_step(
     state["residual_variance"][...] = ve
     state["iteration"] += 1
 
-# %% ../nbs/08_gibbs.ipynb #cc4b2281
-@njit(cache=True, nogil=True)
+# %% ../nbs/08_gibbs.ipynb #fbc372ab
+@njit(cache=True)
 def variance_of(
     u,  # (n,)
     weight,  # (n,) only lines with a weight count

@@ -30,8 +30,8 @@ from gp_literate.gibbs import (
 )
 from .priors import DataScale
 
-# %% ../nbs/11_multitrait.ipynb #616d17bd
-@njit(cache=True, nogil=True)
+# %% ../nbs/11_multitrait.ipynb #b837b79e
+@njit(cache=True)
 def from_bartlett(
     V,  # (T, T) scale
     z,  # (T, T) standard normal
@@ -83,7 +83,7 @@ def check_df(
         raise ValueError(f"{T} traits need more than {T - 1} degrees of freedom for a proper prior, got df={df}")
     return float(df)
 
-# %% ../nbs/11_multitrait.ipynb #52adfb05
+# %% ../nbs/11_multitrait.ipynb #ad13badd
 class Canonical(NamedTuple):
     "Coordinates in which traits are independent."
 
@@ -92,7 +92,7 @@ class Canonical(NamedTuple):
     variance: np.ndarray  # λ (T,)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def canonical(
     R0,  # (T, T) residual covariance
     Sigma,  # (T, T) covariance of effects
@@ -267,8 +267,8 @@ def draw_missing(
                 z[a] = rng.standard_normal()
                 r[t, i] = scale * (given + L[a, a] * z[a])
 
-# %% ../nbs/11_multitrait.ipynb #7642a0d0
-@njit(cache=True, nogil=True)
+# %% ../nbs/11_multitrait.ipynb #c352b2f5
+@njit(cache=True)
 def draw_fixed_traits(
     X,  # (n, q) fixed effects
     square,  # (q, q) X'WX
@@ -299,8 +299,8 @@ def draw_fixed_traits(
             for i in range(n):
                 r[t, i] -= weight[i] * X[i, a] * change[a, t]
 
-# %% ../nbs/11_multitrait.ipynb #f058a4b2
-@njit(cache=True, nogil=True)
+# %% ../nbs/11_multitrait.ipynb #adaf4917
+@njit(cache=True)
 def residual_products(
     r,  # (T, n) weighted residuals
     weight,  # (n,)
