@@ -262,7 +262,7 @@ def most_markers(
     model,  # estimator with max_markers
     folds,  # list of (train, test) positions
 ) -> int:
-    "Markers in use at most, the same in every fold and in the final fit: by default half the lines of the smallest fold."
+    "Markers in use at most, in every fold and in the final fit: by default half the lines of the smallest fold."
     return min(len(train) for train, _ in folds) // 2 if model.max_markers is None else model.max_markers
 
 
