@@ -6,7 +6,7 @@
 __all__ = ['LaplaceTraits', 'block_products', 'draw_block', 'block', 'n_dim', 'scaled', 'times', 'transposed_times',
            'choose_sampler', 'MultiTraitBayesianLasso']
 
-# %% ../nbs/12_mbl.ipynb #09979874
+# %% ../nbs/12_mbl.ipynb #80a657a3
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -17,12 +17,18 @@ from numba import njit
 from .gibbs import dot, subtract, total
 from .bayes_alphabet import set_parameters
 from .kernels import cross_product
-from .multitrait import InverseWishart, MultiTraitModel, NormalTraits, check_covariance, single_site
+from gp_literate.multitrait import (
+    InverseWishart,
+    MultiTraitModel,
+    NormalTraits,
+    check_covariance,
+    check_df,
+    single_site,
+)
 from .multitrait_bayes import BayesianTraits
 from .multivariate_laplace import draw_scales, mh_scales
-from .priors import check_positive
 
-# %% ../nbs/12_mbl.ipynb #36030ccf
+# %% ../nbs/12_mbl.ipynb #a2617e12
 @dataclass(frozen=True)
 class LaplaceTraits(NormalTraits):
     "Multivariate Laplace (multiple-trait Bayesian LASSO; Gianola & Fernando 2020)."
@@ -32,10 +38,9 @@ class LaplaceTraits(NormalTraits):
 
     def resolve(self, data, T):  # list of DataScale, one a trait; number of traits
         "The prior with its numbers filled in; ValueError for impossible ones."
-        check_positive(df=self.df)
+        df = check_df(T + 2 if self.df is None else self.df, T)
         if self.scale_update not in ("gibbs", "mh"):
             raise ValueError(f"scale_update={self.scale_update!r} is not known: give 'gibbs' or 'mh'")
-        df = T + 2.0 if self.df is None else float(self.df)
         if self.scale is not None:
             return replace(self, df=df, scale=check_covariance(self.scale, T, "scale"))
         if not df > T + 1:

@@ -240,7 +240,7 @@ class CV2(_GenerationFolds):
             dealt += mine.sum()
         return folds
 
-# %% ../nbs/14a_pocre_cv.ipynb #576b666f
+# %% ../nbs/14a_pocre_cv.ipynb #63e75cf8
 def fold_rows(
     trial,  # finished Trial of a fold
     Y,  # (n, T)
@@ -262,10 +262,11 @@ def most_markers(
     model,  # estimator with max_markers
     folds,  # list of (train, test) positions
 ) -> int:
-    "Markers in use at most, in every fold and in the final fit: by default half the lines of the smallest fold."
-    return min(len(train) for train, _ in folds) // 2 if model.max_markers is None else model.max_markers
+    "Markers in use at most, the same in every fold and in the final fit: by default half the lines."
+    lines = np.unique(np.concatenate([np.concatenate(fold) for fold in folds]))
+    return len(lines) // 2 if model.max_markers is None else model.max_markers
 
-
+# %% ../nbs/14a_pocre_cv.ipynb #63c45447
 def cross_validate_lambdas(
     rows,  # (p, n) markers
     Y,  # (n, T)
@@ -286,7 +287,7 @@ def cross_validate_lambdas(
     grow_all(rows, trials, model)
     return pd.DataFrame([fold_rows(t, Y, test, k) for t, (test, k) in zip(trials, owner, strict=True)])
 
-# %% ../nbs/14a_pocre_cv.ipynb #2cc421f5
+# %% ../nbs/14a_pocre_cv.ipynb #dbfda3b4
 def summarise_folds(
     table,  # result of `cross_validate_lambdas`
 ) -> pd.DataFrame:  # one row per threshold and λ
@@ -322,7 +323,7 @@ def finer(
     new = np.round(np.linspace(low, high, number + 2), 10)
     return new[~np.isclose(new[:, None], grid).any(axis=1)]
 
-# %% ../nbs/14a_pocre_cv.ipynb #6a1b3ab4
+# %% ../nbs/14a_pocre_cv.ipynb #6c42427a
 class POCRECV(TraitRegression):
     "POCRE with λ (and the threshold, when several are given) chosen by cross-validation."
 
@@ -334,7 +335,7 @@ class POCRECV(TraitRegression):
         criterion="press",  # or "correlation"
         refine=1,  # rounds of search on a finer grid around the best value
         max_components=10,
-        max_markers=None,  # default: half the training lines of the smallest fold
+        max_markers=None,  # default: half the lines with a record, in every fold and in the final fit
         tol=1e-6,
         max_iter=100,
         coding=None,
@@ -361,7 +362,7 @@ class POCRECV(TraitRegression):
         "What the fit found, one line each (Series)."
         return pocre_summary(self)
 
-# %% ../nbs/14a_pocre_cv.ipynb #9b5a12a6
+# %% ../nbs/14a_pocre_cv.ipynb #86e26adb
 def fold_positions(
     model,  # POCRECV
     train,  # (n,) whether a line has a record
@@ -383,7 +384,7 @@ def fold_positions(
         raise ValueError(f"cv: fold {small[0]} has fewer than 2 training lines or none to predict")
     return folds
 
-# %% ../nbs/14a_pocre_cv.ipynb #ed0186be
+# %% ../nbs/14a_pocre_cv.ipynb #84318a6c
 def choose(
     model,  # POCRECV, changed
     X,
