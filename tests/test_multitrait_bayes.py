@@ -75,7 +75,7 @@ class FixedWeights(ClassPrior):
 def test_classes_against_all_assignments(toy, joint, T, p, missing):
     G, Y = toy[0][:p], toy[2 if missing else 1][:, :T]
     prior = FixedWeights(df=FIRM, scale=FIRM * SIGMA[:T, :T], joint=joint)
-    model, rng, draws = held(np.ascontiguousarray(G), Y, T, prior), np.random.default_rng(1), 6000
+    model, rng, draws = held(np.ascontiguousarray(G), Y, T, prior), np.random.default_rng(1), 12_000
     weight = prior.draw_weight(np.zeros(2**T), None)
     each, means = all_assignments(centred(G, (~np.isnan(Y).all(axis=1)).astype(float)), Y, weight)
     state, found, effect = model.start(rng), np.zeros((p, 2**T)), np.zeros((T, p))
@@ -86,7 +86,7 @@ def test_classes_against_all_assignments(toy, joint, T, p, missing):
             found[np.arange(p), state["component"]] += 1 / draws
             effect += state["effect"] / draws
         assert (state["effect"][trait_classes(T)[state["component"]].T == 0] == 0).all()
-    np.testing.assert_allclose(found, each, atol=0.035)
+    np.testing.assert_allclose(found, each, atol=0.025)
     np.testing.assert_allclose(effect.T, means, atol=0.03)
 
 
@@ -202,7 +202,7 @@ def test_bglr_spike_slab_on_wheat(wheat, bglr):
     theirs = bglr["SpikeSlab"]
     prior = bglr_prior(theirs, ClassPrior, classes="independent")
     keep = ["residual_covariance", "effect_covariance", "included", "effect"]
-    found = sample(wheat_case(wheat, theirs, prior, False), 2, 1000, 4000, thin=1, seed=8, n_jobs=2, keep=keep)
+    found = sample(wheat_case(wheat, theirs, prior, False), 4, 2000, 4000, thin=3, seed=8, n_jobs=2, keep=keep)
     compare_covariance(found, "residual_covariance", theirs["R_vech"])
     effect, draws = found.mean["effect"].values, found.draws["effect"].values.astype(float)
     batches = draws.reshape(2 * 20, -1, *draws.shape[2:]).mean(axis=1)
@@ -214,10 +214,7 @@ def test_bglr_spike_slab_on_wheat(wheat, bglr):
         assert np.corrcoef(found.mean["fitted"][:, t], np.array(theirs["ETAHat"])[:, t])[0, 1] > 0.999
     S = np.einsum("cdjt,cdju->tu", draws, draws) / np.prod(draws.shape[:2]) / draws.shape[2]
     np.testing.assert_allclose(S, theirs["Sigma"], rtol=0.12)  # covariance of the effects in the model
-    summary, t = found.summary(["effect_covariance"]), theirs["Omega_vech"]
-    for k, (a, b) in enumerate([(0, 0), (1, 0), (1, 1)]):
-        # chains of this length do not settle it (R-hat up to 1.6 between two of ours, 30 effective draws of theirs)
-        assert abs(summary.loc[f"effect_covariance[{a}, {b}]", "mean"] - t[k]["mean"]) < t[k]["sd"]
+    compare_covariance(found, "effect_covariance", theirs["Omega_vech"])
 
 
 # --- estimators ------------------------------------------------------------------------------------------------------
