@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 DEPS   := setup.py settings.ini
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab replicate docs bench export notebooks lint clean
+.PHONY: help demo test lab replicate docs bench export notebooks wheel lint clean
 
 help: ## show this list
 	@echo "usage: make TARGET"; echo
@@ -34,8 +34,8 @@ DEV       := $(VENV)/.stamp-dev
 demo: $(REPLICATE) ## simulate a population, compare methods, write a report (no download)
 	@$(BIN)/gp-literate replicate run demo
 
-replicate: $(REPLICATE) ## regenerate a paper's table: NAME=... [PROFILE=smoke|paper] [PARAMS="-p seed 7"]; no NAME: list them
-	@$(BIN)/gp-literate replicate $(if $(NAME),run $(NAME) $(if $(PROFILE),--profile $(PROFILE)) $(PARAMS),list)
+replicate: $(REPLICATE) ## regenerate a paper's table: NAME=... (all: every one) [PROFILE=smoke|paper] [PARAMS="-p seed 7"]; no NAME: list them
+	@$(BIN)/gp-literate replicate $(if $(NAME),$(if $(filter all,$(NAME)),all,run $(NAME)) $(if $(PROFILE),--profile $(PROFILE)) $(PARAMS),list)
 
 lab: $(REPLICATE) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=nbs
@@ -52,6 +52,9 @@ test: $(DEV) ## run every check and test
 	@$(BIN)/python tools/check_docs.py
 	@$(BIN)/python tools/run_notebooks.py
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
+
+wheel: $(DEV) ## build the wheel and try it in a fresh environment
+	@$(BIN)/python tools/check_wheel.py
 
 lint: $(DEV) ## check the code with ruff
 	@$(BIN)/ruff check gp_literate tests tools setup.py $(wildcard benchmarks)

@@ -34,7 +34,7 @@ class BuildWithReplications(build_py):
 
 
 extras = {name: lines(f"{name}_requirements") for name in ("neural", "replicate", "cluster", "dev")}
-extras["dev"] += extras["replicate"]
+extras["dev"] += extras["neural"] + extras["replicate"] + extras["cluster"]
 extras["all"] = sorted({req for reqs in extras.values() for req in reqs})
 
 setup(
@@ -52,7 +52,7 @@ setup(
     extras_require=extras,
     cmdclass={"build_py": BuildWithReplications},
     entry_points={
-        "console_scripts": ["gp-literate = gp_literate.replication:main"],
+        "console_scripts": ["gp-literate = gp_literate.command_line:main"],
         "nbdev": ["gp_literate = gp_literate._modidx:d"],
     },
     classifiers=[

@@ -14,7 +14,14 @@ from measure import machine, peak_bytes, seconds
 
 from gp_literate.kernels import a_mat
 from gp_literate.mixed_model import one_thread
-from gp_literate.multitrait_gblup import canonical, default_start, evaluate, multitrait_reml, prepare, trait_input
+from gp_literate.trait_covariances import (
+    canonical_shares,
+    default_start,
+    evaluate,
+    multitrait_reml,
+    prepare,
+    trait_input,
+)
 from gp_literate.variance_components import inverse_and_logdet
 
 
@@ -37,7 +44,7 @@ def main(sizes):
         for T, gaps in ((1, 0.0), (2, 0.0), (4, 0.0), (8, 0.0), (2, 0.1), (2, 0.45), (4, 0.7)):
             Y, K = case(n, T, gaps)
             prepared = prepare(trait_input(Y, K))
-            at = canonical(*default_start(prepared.given, "REML", prepared.size))
+            at = canonical_shares(*default_start(prepared.given, "REML", prepared.size))
 
             def step(at=at, data=prepared.data):
                 with one_thread():

@@ -442,8 +442,8 @@ def rrblup_moments(
 class TraitModel(NamedTuple):
     "One trait, its records, and the model without markers."
 
-    name: str
-    scan: Scan
+    name: str  # of the trait
+    scan: Scan  # what the tests need, see `Scan`
     line: np.ndarray  # (records,) number of the line of each record
     y: np.ndarray  # (records,)
     Q: np.ndarray  # (records, q) basis of the fixed effects

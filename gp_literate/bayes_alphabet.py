@@ -8,9 +8,9 @@ __all__ = ['genotype_rows', 'fixed_design', 'line_ids', 'record_weights', 'chain
            'predict_values', 'value_draws', 'eigen_value_draws', 'judge', 'hyperparameters', 'bayes_summary',
            'bayes_html', 'set_parameters', 'BRR', 'BayesA', 'BayesB', 'BayesC', 'BayesCPi', 'BayesianLasso', 'BayesR',
            'window_labels', 'window_statistics', 'plot_windows', 'mills', 'laplace_mean', 'ice', 'FBayesB',
-           'fit_fbayesb', 'endelman_lasso']
+           'fbayesb_html', 'fit_fbayesb', 'endelman_lasso']
 
-# %% ../nbs/09_bayes_alphabet.ipynb #85f28359
+# %% ../nbs/09_bayes_alphabet.ipynb #e8425503
 import math
 import time
 import warnings
@@ -28,7 +28,15 @@ from .diagnostics import warn_unconverged
 from .eigenbasis import eigen_fitted, eigen_markers, flat_draws, recover_effects
 from .gibbs import GibbsModel, dot, describe_columns, subtract
 from .kernels import cross_product, marker_blocks
-from .mixed_model import RRBLUP, same_ids, as_table, check_coding, training_data, weighed_records
+from gp_literate.mixed_model import (
+    RRBLUP,
+    same_ids,
+    as_table,
+    check_coding,
+    summary_html,
+    training_data,
+    weighed_records,
+)
 from gp_literate.priors import (
     DataScale,
     LaplacePrior,
@@ -221,11 +229,11 @@ def heritabilities(
         rows[name] = {"mean": h2.mean(), "low": np.quantile(h2, 0.025), "high": np.quantile(h2, 0.975)}
     return pd.DataFrame(rows).T.rename_axis("heritability from")
 
-# %% ../nbs/09_bayes_alphabet.ipynb #79bd5aa9
+# %% ../nbs/09_bayes_alphabet.ipynb #0646dc44
 def predict_values(
     model,  # fitted estimator
     X,  # (k, p) markers
-    return_std,
+    return_std,  # also the posterior standard deviation
 ):  # (k,) or two of them
     "Genetic values of lines, and their posterior standard deviation."
     X = as_table(X)
@@ -318,9 +326,9 @@ def bayes_html(
     "The HTML table of a fitted model."
     return f"<pre>{model}</pre>" + bayes_summary(model).to_frame().to_html(header=False)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #a7f8451e
+# %% ../nbs/09_bayes_alphabet.ipynb #e3c466c3
 def set_parameters(
-    estimator,
+    estimator,  # scikit-learn estimator, changed
     given,  # locals() of its constructor
 ):
     "Store constructor arguments under their own names, as scikit-learn wants it."
@@ -328,7 +336,7 @@ def set_parameters(
         if name not in ("self", "__class__"):
             setattr(estimator, name, value)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #ebc781f3
+# %% ../nbs/09_bayes_alphabet.ipynb #a5a1a75c
 class BRR(BayesianRegression):
     "Bayesian ridge regression (Bayesian RR-BLUP): one normal distribution for all effects."
 
@@ -340,16 +348,16 @@ class BRR(BayesianRegression):
         method="auto",  # "eigenbasis", "sweep", or the quicker of the two
         residual=None,  # prior of the residual variance: ScaledInverseChi2, or its df (scale by the rule); None: 5
         *,
-        n_chains=4,
-        tune=500,
-        draws=2000,
-        thin=1,
-        standardize=False,
-        coding=None,
-        keep="scalars",
-        store=None,
-        n_jobs=None,
-        random_state=None,
+        n_chains=4,  # chains
+        tune=500,  # iterations of each chain before its draws
+        draws=2000,  # draws kept of each chain
+        thin=1,  # iterations for each draw
+        standardize=False,  # divide markers by their standard deviation
+        coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
+        keep="scalars",  # variables whose draws are kept: "scalars", "all" or a list of names
+        store=None,  # folder of the draws; a run that was stopped goes on from there
+        n_jobs=None,  # chains side by side; None: as joblib is set
+        random_state=None,  # seed: int, SeedSequence, Generator or RandomState
     ):
         set_parameters(self, locals())
 
@@ -369,7 +377,7 @@ class BRR(BayesianRegression):
         eigen = hasattr(self.model_, "basis")
         return "all" if eigen else self.keep
 
-# %% ../nbs/09_bayes_alphabet.ipynb #cd7f4ad0
+# %% ../nbs/09_bayes_alphabet.ipynb #47cc58c1
 class BayesA(BayesianRegression):
     "BayesA: scaled-t effects, a variance for each marker (Meuwissen et al. 2001)."
 
@@ -382,23 +390,23 @@ class BayesA(BayesianRegression):
         r2=0.5,  # share of Var(y) that markers are expected to explain
         residual=None,  # prior of the residual variance: ScaledInverseChi2, or its df (scale by the rule); None: 5
         *,
-        n_chains=4,
-        tune=1000,
-        draws=2000,
-        thin=1,
-        standardize=False,
-        coding=None,
-        keep="scalars",
-        store=None,
-        n_jobs=None,
-        random_state=None,
+        n_chains=4,  # chains
+        tune=1000,  # iterations of each chain before its draws
+        draws=2000,  # draws kept of each chain
+        thin=1,  # iterations for each draw
+        standardize=False,  # divide markers by their standard deviation
+        coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
+        keep="scalars",  # variables whose draws are kept: "scalars", "all" or a list of names
+        store=None,  # folder of the draws; a run that was stopped goes on from there
+        n_jobs=None,  # chains side by side; None: as joblib is set
+        random_state=None,  # seed: int, SeedSequence, Generator or RandomState
     ):
         set_parameters(self, locals())
 
     def _prior(self):
         return ScaledTPrior(self.df, self.scale, self.learn_scale, self.shape, self.r2)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #05fcb653
+# %% ../nbs/09_bayes_alphabet.ipynb #b7feba33
 class BayesB(BayesianRegression):
     "BayesB: no effect, or a scaled-t effect (Meuwissen et al. 2001)."
 
@@ -412,16 +420,16 @@ class BayesB(BayesianRegression):
         r2=0.5,  # share of Var(y) that markers are expected to explain
         residual=None,  # prior of the residual variance: ScaledInverseChi2, or its df (scale by the rule); None: 5
         *,
-        n_chains=4,
-        tune=1000,
-        draws=2000,
-        thin=1,
-        standardize=False,
-        coding=None,
-        keep="scalars",
-        store=None,
-        n_jobs=None,
-        random_state=None,
+        n_chains=4,  # chains
+        tune=1000,  # iterations of each chain before its draws
+        draws=2000,  # draws kept of each chain
+        thin=1,  # iterations for each draw
+        standardize=False,  # divide markers by their standard deviation
+        coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
+        keep="scalars",  # variables whose draws are kept: "scalars", "all" or a list of names
+        store=None,  # folder of the draws; a run that was stopped goes on from there
+        n_jobs=None,  # chains side by side; None: as joblib is set
+        random_state=None,  # seed: int, SeedSequence, Generator or RandomState
     ):
         set_parameters(self, locals())
 
@@ -429,7 +437,7 @@ class BayesB(BayesianRegression):
         prior = ScaledTPrior(self.df, self.scale, self.learn_scale, self.shape, self.r2)
         return PointMassTPrior(**vars(prior), inclusion=self.inclusion)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #3c180451
+# %% ../nbs/09_bayes_alphabet.ipynb #bc0b6831
 class BayesC(BayesianRegression):
     "BayesC: no effect, or one from a common normal (Habier et al. 2011); by default with a known share of markers."
 
@@ -441,23 +449,23 @@ class BayesC(BayesianRegression):
         r2=0.5,  # share of Var(y) that markers are expected to explain
         residual=None,  # prior of the residual variance: ScaledInverseChi2, or its df (scale by the rule); None: 5
         *,
-        n_chains=4,
-        tune=1000,
-        draws=2000,
-        thin=1,
-        standardize=False,
-        coding=None,
-        keep="scalars",
-        store=None,
-        n_jobs=None,
-        random_state=None,
+        n_chains=4,  # chains
+        tune=1000,  # iterations of each chain before its draws
+        draws=2000,  # draws kept of each chain
+        thin=1,  # iterations for each draw
+        standardize=False,  # divide markers by their standard deviation
+        coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
+        keep="scalars",  # variables whose draws are kept: "scalars", "all" or a list of names
+        store=None,  # folder of the draws; a run that was stopped goes on from there
+        n_jobs=None,  # chains side by side; None: as joblib is set
+        random_state=None,  # seed: int, SeedSequence, Generator or RandomState
     ):
         set_parameters(self, locals())
 
     def _prior(self):
         return PointMassNormalPrior(self.df, self.scale, self.r2, inclusion=self.inclusion)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #488d8279
+# %% ../nbs/09_bayes_alphabet.ipynb #71a8af34
 class BayesCPi(BayesC):
     "BayesCπ: BayesC with the share of markers estimated, uniform a priori (Habier et al. 2011)."
 
@@ -469,20 +477,20 @@ class BayesCPi(BayesC):
         r2=0.5,  # share of Var(y) that markers are expected to explain
         residual=None,  # prior of the residual variance: ScaledInverseChi2, or its df (scale by the rule); None: 5
         *,
-        n_chains=4,
-        tune=1000,
-        draws=2000,
-        thin=1,
-        standardize=False,
-        coding=None,
-        keep="scalars",
-        store=None,
-        n_jobs=None,
-        random_state=None,
+        n_chains=4,  # chains
+        tune=1000,  # iterations of each chain before its draws
+        draws=2000,  # draws kept of each chain
+        thin=1,  # iterations for each draw
+        standardize=False,  # divide markers by their standard deviation
+        coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
+        keep="scalars",  # variables whose draws are kept: "scalars", "all" or a list of names
+        store=None,  # folder of the draws; a run that was stopped goes on from there
+        n_jobs=None,  # chains side by side; None: as joblib is set
+        random_state=None,  # seed: int, SeedSequence, Generator or RandomState
     ):
         set_parameters(self, locals())
 
-# %% ../nbs/09_bayes_alphabet.ipynb #9cff8d58
+# %% ../nbs/09_bayes_alphabet.ipynb #cbcdc497
 class BayesianLasso(BayesianRegression):
     "Bayesian LASSO: double exponential effects (Park & Casella 2008)."
 
@@ -497,23 +505,23 @@ class BayesianLasso(BayesianRegression):
         r2=0.5,  # share of Var(y) that markers are expected to explain
         residual=None,  # prior of the residual variance: ScaledInverseChi2, or its df (scale by the rule); None: 5
         *,
-        n_chains=4,
-        tune=1000,
-        draws=2000,
-        thin=1,
-        standardize=False,
-        coding=None,
-        keep="scalars",
-        store=None,
-        n_jobs=None,
-        random_state=None,
+        n_chains=4,  # chains
+        tune=1000,  # iterations of each chain before its draws
+        draws=2000,  # draws kept of each chain
+        thin=1,  # iterations for each draw
+        standardize=False,  # divide markers by their standard deviation
+        coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
+        keep="scalars",  # variables whose draws are kept: "scalars", "all" or a list of names
+        store=None,  # folder of the draws; a run that was stopped goes on from there
+        n_jobs=None,  # chains side by side; None: as joblib is set
+        random_state=None,  # seed: int, SeedSequence, Generator or RandomState
     ):
         set_parameters(self, locals())
 
     def _prior(self):
         return LaplacePrior(self.penalty, self.shape, self.rate, self.beta, self.maximum, self.value, self.r2)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #03bed3a0
+# %% ../nbs/09_bayes_alphabet.ipynb #b35fa59f
 class BayesR(BayesianRegression):
     "BayesR: effects from a mixture of normals with fixed variance ratios (Erbe et al. 2012)."
 
@@ -526,16 +534,16 @@ class BayesR(BayesianRegression):
         r2=0.5,  # share of Var(y) that markers are expected to explain
         residual=None,  # prior of the residual variance: ScaledInverseChi2, or its df (scale by the rule); None: 5
         *,
-        n_chains=4,
-        tune=1000,
-        draws=2000,
-        thin=1,
-        standardize=False,
-        coding=None,
-        keep="scalars",
-        store=None,
-        n_jobs=None,
-        random_state=None,
+        n_chains=4,  # chains
+        tune=1000,  # iterations of each chain before its draws
+        draws=2000,  # draws kept of each chain
+        thin=1,  # iterations for each draw
+        standardize=False,  # divide markers by their standard deviation
+        coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
+        keep="scalars",  # variables whose draws are kept: "scalars", "all" or a list of names
+        store=None,  # folder of the draws; a run that was stopped goes on from there
+        n_jobs=None,  # chains side by side; None: as joblib is set
+        random_state=None,  # seed: int, SeedSequence, Generator or RandomState
     ):
         set_parameters(self, locals())
 
@@ -597,10 +605,10 @@ def plot_windows(
     ax.set(xlabel="window, in map order; colours: chromosomes", ylabel=label, ylim=(0, None))
     return ax
 
-# %% ../nbs/09_bayes_alphabet.ipynb #feea205c
+# %% ../nbs/09_bayes_alphabet.ipynb #0eb138fd
 @njit(cache=True, nogil=True)
 def mills(
-    x,
+    x,  # number
 ) -> float:
     "Φ(x)/φ(x), without overflow for large negative x; inf for large positive x."
     if x > -25:
@@ -627,7 +635,7 @@ def laplace_mean(
     total = weight * (up + down) + (1 - gamma) / sd
     return sign * weight * (up * high + down * low) / total
 
-# %% ../nbs/09_bayes_alphabet.ipynb #8e1f7173
+# %% ../nbs/09_bayes_alphabet.ipynb #fe1f7cf8
 @njit(cache=True, nogil=True)
 def ice(
     G,  # (p, n) int8 or float32
@@ -636,11 +644,11 @@ def ice(
     weight,  # (n,) float32
     r,  # (n,) float32 weighted residuals, changed
     effect,  # (p,) changed
-    residual_variance,
-    gamma,
-    rate,
+    residual_variance,  # σe²
+    gamma,  # γ, share of markers with an effect
+    rate,  # λ of the Laplace density
     tol,  # largest change of Σ(Δb)²/Σb² at the end
-    max_iter,
+    max_iter,  # rounds at most
 ) -> int:  # iterations made; negative: not converged
     "Iterated conditional expectation (Meuwissen et al. 2009)."
     for iteration in range(max_iter):
@@ -661,7 +669,7 @@ def ice(
             return iteration + 1
     return -max_iter
 
-# %% ../nbs/09_bayes_alphabet.ipynb #2fdf33f3
+# %% ../nbs/09_bayes_alphabet.ipynb #fa8e22b2
 class FBayesB(RegressorMixin, BaseEstimator):
     "fBayesB: posterior means by iterated conditional expectation, without sampling (Meuwissen et al. 2009)."
 
@@ -671,7 +679,7 @@ class FBayesB(RegressorMixin, BaseEstimator):
         genetic_variance=None,  # None: by REML (RR-BLUP)
         residual_variance=None,  # None: by REML (RR-BLUP)
         tol=1e-8,  # Σ(Δb)²/Σb² at which it stops
-        max_iter=1000,
+        max_iter=1000,  # rounds at most
         coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"
     ):
         set_parameters(self, locals())
@@ -701,7 +709,20 @@ class FBayesB(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return predict_values(self, X, False)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #7149b78b
+    def _html_repr(self):
+        return fbayesb_html(self) if hasattr(self, "coef_") else super()._html_repr()
+
+# %% ../nbs/09_bayes_alphabet.ipynb #41c33851
+def fbayesb_html(
+    model,  # fitted FBayesB
+) -> str:
+    "The HTML table of a fitted model."
+    rows = {f"{name} variance": f"{v:.4g}" for name, v in model.variance_components_.items()}
+    rows |= {"heritability": f"{model.heritability_:.3f}", "rounds": model.n_iter_}
+    rows |= {"features": f"{model.n_features_in_:,}", "seconds": f"{model.fit_seconds_:.2f}"}
+    return f"<pre>{model}</pre>" + summary_html(pd.Series(rows))
+
+
 def fit_fbayesb(
     model,  # FBayesB
     G,  # (p, n) int8 or float32

@@ -96,7 +96,7 @@ def pair_off(
 
 
 def breed(
-    parents: Generation,
+    parents: Generation,  # the parents, all alive
     n_offspring: int,  # size of the next generation
     gmap: GeneticMap,  # map of the p loci
     mutation_rate=0.0,  # per locus, strand and generation, a number or (p,)
@@ -149,7 +149,7 @@ def expected_history(
 
 # %% ../nbs/02b_breeding_history.ipynb #32bf7c3a
 def burn_in(
-    generation: Generation,
+    generation: Generation,  # where it begins
     n_generations: int,  # generations of random mating at the same size
     gmap: GeneticMap,  # map of the p loci
     mutation_rate=0.0,  # per locus, strand and generation, a number or (p,)

@@ -52,7 +52,7 @@ class ChainError(RuntimeError):
 
 # %% ../nbs/07c_chains.ipynb #48fcf556
 def run_chain(
-    sampler,
+    sampler,  # what makes the chains, see `check_sampler`
     plan,  # Plan
     number,  # of the chain
     buffer=None,  # name -> (draws, ...) arrays to fill
@@ -127,7 +127,7 @@ def interruptible(
 
 # %% ../nbs/07c_chains.ipynb #5351bc48
 def run_in_threads(
-    sampler,
+    sampler,  # what makes the chains, see `check_sampler`
     plan,  # Plan
     parallel,  # joblib.Parallel
     bar=None,  # progress
@@ -149,10 +149,10 @@ def run_in_threads(
 
 
 def run_chains(
-    sampler,
+    sampler,  # what makes the chains, see `check_sampler`
     plan,  # Plan
     n_jobs=None,  # chains at a time; None: one, or what joblib.parallel_config says
-    progress=False,
+    progress=False,  # show a progress bar
 ) -> tuple[list, dict | None]:  # chains, and their draws where they share an array
     "All chains, as threads or as processes, whatever joblib is set to."
     backend, _ = get_active_backend(prefer="threads")
@@ -191,10 +191,10 @@ class Estimate(NamedTuple):
 
 # %% ../nbs/07c_chains.ipynb #f70554bc
 def time_iterations(
-    sampler,
+    sampler,  # what makes the chains, see `check_sampler`
     state,  # changed
     thin,  # record every so often
-    seconds=0.3,
+    seconds=0.3,  # to spend
 ) -> float:  # seconds of one iteration
     "Time of an iteration, after one that warms up."
     rng, n = np.random.Generator(np.random.PCG64(0)), 0
@@ -229,14 +229,14 @@ def plan_estimate(
 
 # %% ../nbs/07c_chains.ipynb #d9d26c38
 def estimate(
-    sampler,
-    n_chains=4,
-    tune=1000,
-    draws=1000,
-    thin=1,
-    n_jobs=None,
-    keep="all",
-    store=None,
+    sampler,  # what makes the chains, see `check_sampler`
+    n_chains=4,  # chains
+    tune=1000,  # iterations of each chain before its draws
+    draws=1000,  # draws kept of each chain
+    thin=1,  # iterations for each draw
+    n_jobs=None,  # chains side by side; None: as joblib is set
+    keep="all",  # variables whose draws are kept: "scalars", "all" or a list of names
+    store=None,  # folder of the draws; a run that was stopped goes on from there
     timed=True,  # make some iterations to measure the time
 ) -> Estimate:
     "What `sample` with the same arguments will take: memory, disk, time. Nothing is written."
@@ -281,7 +281,7 @@ def check_room(
 # %% ../nbs/07c_chains.ipynb #6d1789f9
 def sample(
     sampler,  # object with start, step, record, dims, coords
-    n_chains=4,
+    n_chains=4,  # chains
     tune=1000,  # iterations before the first draw, not recorded
     draws=1000,  # draws per chain
     thin=1,  # iterations per draw

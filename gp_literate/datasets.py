@@ -112,7 +112,7 @@ def _check_hash(
             f"{Path(path).stat().st_size:,} bytes): it was cut off or altered. Remove it and fetch it again"
         )
 
-# %% ../nbs/01_datasets.ipynb #818f4e33
+# %% ../nbs/01_datasets.ipynb #285c1de9
 class DataUnavailableError(OSError):
     "A data file is neither in a mirror, nor in the cache, nor to be had from the network."
 
@@ -131,7 +131,7 @@ def _download(
         raise DataUnavailableError(
             f"{file} could not be downloaded from {url} ({type(error).__name__}). Without a network, get the file "
             f"elsewhere and name its directory: GP_LITERATE_DATA=/my/data with /my/data/{file} in it"
-        ) from error
+        ) from None
     except ValueError as error:
         raise ValueError(f"the download of {file} from {url} was cut off or altered, and not kept: {error}") from error
 

@@ -167,7 +167,7 @@ def worst_element(
     worst = {k: float((v["x"].min if k.startswith("ess") else v["x"].max)()) for k, v in found.items()}
     return worst | {"shrink_upper": float(np.nanmax(gelman_rubin(x)[1]))}
 
-# %% ../nbs/08b_diagnostics.ipynb #9097abc1
+# %% ../nbs/08b_diagnostics.ipynb #f606a05f
 def warn_unconverged(
     draws,  # as `as_draws` takes them
     names=None,  # variables to judge; default: all
@@ -192,7 +192,7 @@ def warn_unconverged(
         )
     return report
 
-# %% ../nbs/08b_diagnostics.ipynb #20b8ff7c
+# %% ../nbs/08b_diagnostics.ipynb #6409a794
 def gibbs_quantities(
     model,  # GibbsModel
     state,
@@ -264,7 +264,7 @@ def simulate_ranks(
     columns = np.array(found, float).T
     return {name: rank_among(value, drawn, rng) for (name, value), drawn in zip(true.items(), columns, strict=True)}
 
-# %% ../nbs/08b_diagnostics.ipynb #d611480a
+# %% ../nbs/08b_diagnostics.ipynb #9a210f90
 class Calibration(NamedTuple):
     "Ranks of true values among posterior draws."
 

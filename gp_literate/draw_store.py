@@ -140,7 +140,7 @@ def read_checkpoint(
 
 # %% ../nbs/07b_draw_store.ipynb #74f3a99d
 def resume_chain(
-    sampler,
+    sampler,  # what makes the chains, see `check_sampler`
     plan,  # Plan
     number,  # of the chain
     buffer=None,  # name -> array for its draws
@@ -239,7 +239,7 @@ def lock_chain(
 
 # %% ../nbs/07b_draw_store.ipynb #98d06731
 def identify(
-    sampler,
+    sampler,  # what makes the chains, see `check_sampler`
     state,  # its state from a fixed seed, changed
 ) -> dict:
     "Who a sampler is: its own fingerprint, or what one iteration from a fixed seed makes."
@@ -308,7 +308,7 @@ def read_settings(
 def prepare_store(
     plan,  # Plan
     who,  # what identify returned
-    about="",
+    about="",  # what to write down about the run
 ) -> Plan:  # with the store's block
     "Make the store, or check that it holds this very run and make room for more draws; ValueError when it does not."
     there = read_settings(plan.path)

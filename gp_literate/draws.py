@@ -96,9 +96,9 @@ def check_state(
 class Variable(NamedTuple):
     "A recorded variable: names and lengths of its axes, and the type its draws are kept in."
 
-    dims: tuple
-    shape: tuple
-    dtype: str
+    dims: tuple  # names of its axes
+    shape: tuple  # lengths of its axes
+    dtype: str  # type that draws are kept in
 
 
 def describe_variable(name, value, dims) -> Variable:
@@ -117,7 +117,7 @@ def describe_variable(name, value, dims) -> Variable:
 
 
 def describe_variables(
-    sampler,
+    sampler,  # what makes the chains, see `check_sampler`
     record,  # dictionary of one draw
 ) -> dict[str, Variable]:
     "What a sampler records; ValueError when that does not fit its dims."
@@ -127,7 +127,7 @@ def describe_variables(
 
 # %% ../nbs/07a_draws.ipynb #6b9ebda3
 def axis_labels(
-    sampler,
+    sampler,  # what makes the chains, see `check_sampler`
     variables,  # name -> Variable
 ) -> dict[str, np.ndarray]:
     "Labels of every axis (numbers where the sampler has none); ValueError when lengths differ or labels are odd."
@@ -217,11 +217,11 @@ class Plan:
     variables: dict  # name -> Variable
     labels: dict  # axis -> labels along it
     keep: tuple  # names of the variables whose draws are kept
-    n_chains: int
+    n_chains: int  # chains
     tune: int  # iterations before the first draw
     draws: int  # draws per chain
     thin: int  # iterations per draw
-    root: np.random.SeedSequence
+    root: np.random.SeedSequence  # of the seeds
     path: Path | None = None  # of the store
     checkpoint: float = 30.0  # seconds
     block: int = 0  # draws written at a time
@@ -273,8 +273,8 @@ def which_to_keep(
 
 # %% ../nbs/07a_draws.ipynb #a1b0c962
 def make_plan(
-    sampler,
-    n_chains=4,
+    sampler,  # what makes the chains, see `check_sampler`
+    n_chains=4,  # chains
     tune=1000,  # iterations before the first draw
     draws=1000,  # draws per chain
     thin=1,  # iterations per draw
@@ -331,7 +331,7 @@ class Draws:
 # %% ../nbs/07a_draws.ipynb #859befff
 def explain_record(
     draws,  # Draws
-    record,
+    record,  # the draw
 ) -> str:
     "Which recorded value is wrong, and how."
     for name, mean, _ in draws.arrays:
@@ -345,16 +345,16 @@ def explain_record(
 class Chain:
     "One chain on its way."
 
-    number: int
-    state: dict
-    rng: np.random.Generator
-    draws: Draws
+    number: int  # of the chain
+    state: dict  # what the next iteration depends on
+    rng: np.random.Generator  # numpy Generator
+    draws: Draws  # moments and draws so far
     iteration: int = 0  # iterations done
     seconds: float = 0.0  # time they took
 
 
 def start_chain(
-    sampler,
+    sampler,  # what makes the chains, see `check_sampler`
     plan,  # Plan
     number,  # of the chain, from 0
     buffer=None,  # name -> array for its draws
@@ -366,7 +366,7 @@ def start_chain(
 # %% ../nbs/07a_draws.ipynb #2cc0344a
 def advance(
     chain,  # Chain, changed
-    sampler,
+    sampler,  # what makes the chains, see `check_sampler`
     plan,  # Plan
     pause=lambda chain: False,  # called now and then; the chain stops here if it says so
     flush=None,  # called after each full block of draws
@@ -408,9 +408,9 @@ class Posterior:
 
     draws: xr.Dataset  # (chain, draw, ...); of a store, read when asked for
     mean: xr.Dataset  # over all draws of all chains
-    sd: xr.Dataset
+    sd: xr.Dataset  # standard deviations of everything recorded
     chain_mean: xr.Dataset  # (chain, ...)
-    chain_sd: xr.Dataset
+    chain_sd: xr.Dataset  # the same, chain by chain
     info: dict  # tune, thin, seed, seconds, path, complete, count: draws made by each chain
 
     @property

@@ -85,7 +85,7 @@ NODES, NODE_WEIGHTS = (np.ascontiguousarray(v) for v in np.polynomial.legendre.l
 @njit(cache=True, nogil=True)
 def mills_gap(
     z,  # ≥ 0
-    a,
+    a,  # rate of the Laplace prior
 ):
     "R(a - z) - R(a + z); near zero as an integral of the rest."
     if z > 0.5:
@@ -282,7 +282,7 @@ def fill_beta(
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def score(
     beta,  # (p,)
-    w,
+    w,  # weight, share of means that are not zero
 ):  # ℓ'(w), -ℓ''(w)
     "First and second derivative of the log-likelihood of the weight (@eq-likelihood)."
     first, second = 0.0, 0.0
@@ -369,8 +369,8 @@ PRIORS = ("cauchy", "laplace")
 
 
 def check_choice(
-    name,
-    value,
+    name,  # of the argument
+    value,  # what was given
     choices,  # what it may be
 ) -> int:  # its position
     "ValueError when a value is none of the choices."
@@ -392,7 +392,7 @@ def check_prior(
 
 
 def check_weight(
-    weight,
+    weight,  # what was given
 ) -> float:
     "ValueError unless it is a number from 0 to 1."
     if isinstance(weight, bool) or not isinstance(weight, int | float | np.number) or not 0 <= weight <= 1:
@@ -404,7 +404,7 @@ def check_weight(
 # %% ../nbs/13_ebayes_threshold.ipynb #4cc56aa2
 def check_finite(
     x,  # numbers, any shape
-    name="x",
+    name="x",  # how to call it in messages
 ) -> np.ndarray:  # double precision, contiguous, same shape
     "TypeError for what is no number, ValueError for missing and infinite values."
     try:
@@ -465,7 +465,7 @@ RATES = (0.04, 3.0)  # where the rate is looked for
 def rate_from_data(
     x,  # (p,) checked values
     sd,  # (1,) or (p,) checked
-    universal=True,
+    universal=True,  # the threshold is at most √(2 log p)
 ) -> float:
     "Rate a of the Laplace prior by maximal marginal likelihood, jointly with the weight."
     beta = np.empty_like(x)
@@ -487,7 +487,7 @@ def rate_from_data(
 @njit(cache=True, nogil=True)
 def log_likelihood(
     beta,  # (p,)
-    w,
+    w,  # weight
 ):
     "Marginal log-likelihood of the weight, minus that of w = 0 (@eq-likelihood)."
     total = 0.0
@@ -615,8 +615,8 @@ def posterior_median(
 
 
 def quietly(
-    function,
-    *values,
+    function,  # what to call
+    *values,  # its arguments
 ):
     "What a function returns, without warnings where an exponential overflows on purpose."
     with np.errstate(all="ignore"):

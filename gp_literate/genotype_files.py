@@ -61,10 +61,10 @@ def read_columns(
 
 # %% ../nbs/00b_genotype_files.ipynb #0d8325d6
 def family_table(
-    family,
-    father,
-    mother,
-    sex,
+    family,  # (n,) family ids
+    father,  # (n,) ids
+    mother,  # (n,) ids
+    sex,  # (n,) codes of the file
     phenotype,  # (n,) strings of the .fam columns
     sample_id,  # (n,) ids
 ) -> dict:  # covariates and phenotypes for `describe`

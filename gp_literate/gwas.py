@@ -334,6 +334,9 @@ class GWAS(NamedTuple):
     table: pd.DataFrame  # one row per trait and tested marker, in the order of the genotypes
     traits: pd.DataFrame  # one row per trait: records, lines, markers tested and left out, Vu, Ve, λ_GC
 
+    def _repr_html_(self):
+        return self.traits.to_html() + self.table.nsmallest(5, "p").to_html(index=False)
+
 
 def _trait_row(model, table, monomorphic, rare) -> dict:
     "One line of `GWAS.traits`."

@@ -60,7 +60,7 @@ def gxe_kernels(
 class GxEFit(NamedTuple):
     "Result of `fit_gxe`."
 
-    fit: VarianceComponentsFit
+    fit: VarianceComponentsFit  # variances, fixed effects, effects of the records
     cells: pd.DataFrame  # (m, environments) predicted value of every line everywhere, environment mean included
     main: pd.Series  # (m,) main effects
     specific: pd.DataFrame  # (m, environments) specific effects
@@ -75,6 +75,10 @@ class GxEFit(NamedTuple):
             table = main / np.sqrt(np.outer(total, total))
         np.fill_diagonal(table, 1.0)
         return pd.DataFrame(table, names, names)
+
+    def _repr_html_(self):
+        between = self.correlation.round(3).to_html()
+        return f"{self.fit._repr_html_()}<p>correlation of a line's genetic values between environments</p>{between}"
 
 # %% ../nbs/04d_gxe.ipynb #f4317b32
 def fit_gxe(

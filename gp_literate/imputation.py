@@ -212,7 +212,7 @@ class EMRelationship(NamedTuple):
     mean: np.ndarray  # (n,)
     covariance: np.ndarray  # (n, n)
     changes: list  # change of A in each iteration
-    converged: bool
+    converged: bool  # whether it settled
 
 # %% ../nbs/00d_imputation.ipynb #55a30060
 def _em_dosage(

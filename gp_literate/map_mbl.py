@@ -9,7 +9,7 @@ __all__ = ['Scales', 'trait_scales', 'weighted_effects', 'marker_products', 'mar
            'trait_data', 'mode_covariances', 'MAPMultiTraitBayesianLasso', 'fit_mode', 'learn_mode', 'predict_mode',
            'mode_html', 'plot_trace']
 
-# %% ../nbs/12a_map_mbl.ipynb #5b4b1976
+# %% ../nbs/12a_map_mbl.ipynb #de85de3f
 import time
 import warnings
 from contextlib import nullcontext
@@ -35,15 +35,13 @@ from gp_literate.mixed_model import (
 from .multitrait import missing_patterns, on_seen
 from gp_literate.multitrait_gblup import (
     MarkerScale,
-    canonical,
-    check_covariances,
-    check_traits,
     fit_components,
     marker_scale,
     trait_table,
 )
+from .trait_covariances import canonical_shares, check_covariances, refuse_empty_traits
 
-# %% ../nbs/12a_map_mbl.ipynb #82a4e18e
+# %% ../nbs/12a_map_mbl.ipynb #49ec06cc
 class Scales(NamedTuple):
     "Two covariances on scales where no two traits covary: R0 = MM', Σ = M diag(lam) M'."
 
@@ -63,7 +61,7 @@ def trait_scales(
     size,  # sum of squares of a line's centred markers, on average
 ) -> Scales:
     "Diagonalise Σ and R0 at once."
-    c = canonical(Sigma * size, R0)
+    c = canonical_shares(Sigma * size, R0)
     root = np.sqrt(c.residual)
     return Scales(c.M * root, c.inverse / root[:, None], c.genetic / c.residual / size)
 
@@ -190,10 +188,10 @@ class Mode(NamedTuple):
     distance: np.ndarray  # (p,) Q, squared Mahalanobis distance of the effects from zero
     start: np.ndarray  # (p, T) effects after the first round: BLUP
     trace: pd.DataFrame  # one row a round: change, loss, markers
-    converged: bool
+    converged: bool  # whether it settled
     gap: float  # log posterior density below that of the mode, at most
-    scales: Scales
-    scale: MarkerScale
+    scales: Scales  # covariances, diagonalised together
+    scale: MarkerScale  # how genotypes enter the model
 
 
 class _Round:
@@ -291,7 +289,7 @@ class ModeCovariance(NamedTuple):
     root: np.ndarray  # (a,) √w
     scale: MarkerScale  # theirs
     blocks: list  # of traits (k,) on the scales, inverse (k(a + 1), k(a + 1)): traits of marker 1, 2, …, of the mean
-    scales: Scales
+    scales: Scales  # covariances, diagonalised together
 
 
 def pattern_precision(
@@ -356,13 +354,13 @@ def value_errors(
                 out += product[:, None] * M[:, s] * M[:, r]
     return np.sqrt(np.maximum(out, 0))
 
-# %% ../nbs/12a_map_mbl.ipynb #668cd50a
+# %% ../nbs/12a_map_mbl.ipynb #17633ff2
 class TraitData(NamedTuple):
     "Checked markers and records of the lines that have at least one."
 
     X: np.ndarray  # (n, p)
     Y: pd.DataFrame  # (n, T), NaN = missing
-    scale: MarkerScale
+    scale: MarkerScale  # how genotypes enter the model
     single: bool  # whether the records came as one vector
 
 
@@ -377,7 +375,7 @@ def trait_data(
     records = records.astype(float).reset_index(drop=True)
     if np.isinf(records.to_numpy()).any():
         raise ValueError("y contains infinity: use NaN for a record that is missing")
-    check_traits(records.to_numpy(), records.columns)
+    refuse_empty_traits(records.to_numpy(), records.columns)
     seen = records.notna().any(axis=1).to_numpy()
     X = X if seen.all() else X[seen]
     scale = marker_scale(X, model.standardize, model.coding)

@@ -102,14 +102,14 @@ def draw_block(
         subtract(G[index[j]], np.float32(mean[j]), record_weight, np.float32(change), e)
     b[:] = new
 
-# %% ../nbs/12_mbl.ipynb #318406c5
+# %% ../nbs/12_mbl.ipynb #de27e2ef
 def block(
     term,  # TraitTerm
     e,  # (T, n) float32 weighted residuals of the canonical traits, changed
     b,  # (T, p) effects, changed
     mixing,  # (p,) w
     variance,  # (T,) λ
-    rng,
+    rng,  # numpy Generator
     size=32,  # markers in a block; None: all of them (joint)
 ):
     "Draw the effects block by block."
@@ -121,14 +121,14 @@ def block(
             v, z = np.maximum(mixing[s] * variance[t], 1e-300), rng.standard_normal(len(P))
             draw_block(term.G, c.index[s], c.mean[s], c.spread[s], P, term.weight, e[t], b[t, s], v, z)
 
-# %% ../nbs/12_mbl.ipynb #2d695f4f
+# %% ../nbs/12_mbl.ipynb #63352a76
 def n_dim(
     term,  # TraitTerm
     e,  # (T, n) float32 weighted residuals of the canonical traits, changed
     b,  # (T, p) effects, changed
     mixing,  # (p,) w
     variance,  # (T,) λ
-    rng,
+    rng,  # numpy Generator
 ):
     "Draw all effects together through systems of the size of the lines (@eq-ndim)."
     c, used = term.columns, np.flatnonzero(term.weight)
@@ -158,10 +158,10 @@ def transposed_times(X, c, u):  # (n, p) calls, Columns, (n,)
     "Transposed centred and scaled markers times values of the lines."
     return (X.T @ u - c.mean * u.sum()) / c.spread
 
-# %% ../nbs/12_mbl.ipynb #fffd3cd1
+# %% ../nbs/12_mbl.ipynb #b62d13a2
 def choose_sampler(
     sampler,  # "single_site", "block", "joint" or "n_dim"
-    block_size=32,
+    block_size=32,  # markers in a block
 ):  # function for MultiTraitModel
     "The way to draw effects; ValueError for an unknown one."
     ways = {"single_site": single_site, "block": partial(block, size=block_size), "n_dim": n_dim}
@@ -170,7 +170,7 @@ def choose_sampler(
         raise ValueError(f"sampler={sampler!r} is not known: give one of {', '.join(map(repr, ways))}")
     return ways[sampler]
 
-# %% ../nbs/12_mbl.ipynb #0c802dfe
+# %% ../nbs/12_mbl.ipynb #87ab6cae
 class MultiTraitBayesianLasso(BayesianTraits):
     "Multiple-trait Bayesian LASSO (Gianola & Fernando 2020), for any number of traits."
 
@@ -185,14 +185,14 @@ class MultiTraitBayesianLasso(BayesianTraits):
         residual=None,  # InverseWishart of the residual covariance, or "jeffreys"; None: by the rule
         standardize=False,  # divide markers by their standard deviation
         coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
-        n_chains=4,
-        tune=1000,
+        n_chains=4,  # chains
+        tune=1000,  # iterations of each chain before its draws
         draws=1000,  # per chain
-        thin=1,
+        thin=1,  # iterations for each draw
         keep=None,  # draws to keep: names, or "all"; None: everything but effects and fitted values
-        n_jobs=None,
+        n_jobs=None,  # chains side by side; None: as joblib is set
         store=None,  # path: draws go to disk, and an interrupted fit goes on from there
-        random_state=None,
+        random_state=None,  # seed: int, SeedSequence, Generator or RandomState
     ):
         set_parameters(self, locals())
 

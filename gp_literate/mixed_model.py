@@ -41,8 +41,8 @@ from gp_literate.kernels import (
 class Spectrum(NamedTuple):
     "Eigendecomposition of ZKZ' (n × n): `values` (r,), `vectors` (n, r); the other n - r eigenvalues are zero."
 
-    values: np.ndarray
-    vectors: np.ndarray
+    values: np.ndarray  # (r,) eigenvalues
+    vectors: np.ndarray  # (n, r) eigenvectors
 
 
 def scale_rows(
@@ -105,8 +105,8 @@ class Rotated(NamedTuple):
     values: np.ndarray  # (r,) eigenvalues φ
     inside: np.ndarray  # (r, q + 1) U'[Q, y]
     outside: np.ndarray  # (q + 1, q + 1) triangular factor of what U does not span
-    n: int
-    reml: bool
+    n: int  # number of records
+    reml: bool  # restricted likelihood
 
     @property
     def df(self) -> int:
@@ -287,10 +287,10 @@ class SpectralFit(NamedTuple):
     dual: np.ndarray  # (n,) v = H⁻¹(y - Xβ)
     LL: float  # maximised (restricted) log-likelihood
     bound: str | None  # end of the range λ sits on
-    spectrum: Spectrum
+    spectrum: Spectrum  # of ZKZ'
     Q: np.ndarray  # (n, q) orthonormal basis of X
     R: np.ndarray  # (q, q) X = QR
-    rotated: Rotated
+    rotated: Rotated  # what the likelihood needs
     root: np.ndarray | None = None  # (n,) square roots of the weights, when there are any
 
 # %% ../nbs/04_mixed_model.ipynb #58e1cf43

@@ -47,17 +47,21 @@ class AdditiveKernel:
     "The additive kernel of `GBLUP`: products of markers centred by the training means."
 
     def fit(self, X, ids=None, coding=None):
+        "Remember the training lines X (n, p), and what the kernel needs of them."
         self.X_, self.mean_ = X, marker_means(X)
         self.scale_ = additive_scale(self.mean_, X, coding)
         return self
 
     def train(self):
+        "Covariances (n, n) of the training lines."
         return cross_product(self.X_, center=self.mean_) / self.scale_
 
     def cross(self, X, ids=None):
+        "Covariances (m, n) of the lines X (m, p) with the training lines."
         return cross_product(X, self.X_, center=self.mean_) / self.scale_
 
     def own(self, X, ids=None):
+        "Variances (m,) of the lines X (m, p)."
         return row_square_sums(X, self.mean_) / self.scale_
 
 # %% ../nbs/04b1_multi_kernel.ipynb #bf5ab134
@@ -72,17 +76,21 @@ class DistanceKernel:
         self.shape, self.theta = shape, theta
 
     def fit(self, X, ids=None, coding=None):
+        "Remember the training lines X (n, p), and what the kernel needs of them."
         self.X_, self.span_ = X, distance_span(X, coding)
         self.D_ = euclidean_distance(X, span=self.span_)
         return self
 
     def train(self):
+        "Covariances (n, n) of the training lines."
         return distance_kernel(self.shape)(self.D_, self.theta)
 
     def cross(self, X, ids=None):
+        "Covariances (m, n) of the lines X (m, p) with the training lines."
         return distance_kernel(self.shape)(euclidean_distance(X, self.X_, self.span_), self.theta)
 
     def own(self, X, ids=None):
+        "Variances (m,) of the lines X (m, p)."
         return np.ones(len(X))
 
 # %% ../nbs/04b1_multi_kernel.ipynb #ffc6cf92
@@ -93,16 +101,20 @@ class FunctionKernel:
         self.function = function
 
     def fit(self, X, ids=None, coding=None):
+        "Remember the training lines X (n, p), and what the kernel needs of them."
         self.X_ = X
         return self
 
     def train(self):
+        "Covariances (n, n) of the training lines."
         return call_kernel(self.function, self.X_)
 
     def cross(self, X, ids=None):
+        "Covariances (m, n) of the lines X (m, p) with the training lines."
         return call_kernel(self.function, X, self.X_)
 
     def own(self, X, ids=None):
+        "Variances (m,) of the lines X (m, p)."
         return kernel_diagonal(self.function, X)
 
 # %% ../nbs/04b1_multi_kernel.ipynb #e4c9b05e
@@ -113,6 +125,7 @@ class TableKernel:
         self.K = K
 
     def fit(self, X, ids=None, coding=None):
+        "Remember the training lines X (n, p), and what the kernel needs of them."
         self.ids_ = self._known(ids)
         return self
 
@@ -124,12 +137,15 @@ class TableKernel:
         return ids
 
     def train(self):
+        "Covariances (n, n) of the training lines."
         return self.K.loc[self.ids_, self.ids_].to_numpy(float)
 
     def cross(self, X, ids=None):
+        "Covariances (m, n) of the lines X (m, p) with the training lines."
         return self.K.loc[self._known(ids), self.ids_].to_numpy(float)
 
     def own(self, X, ids=None):
+        "Variances (m,) of the lines X (m, p)."
         return pd.Series(np.diag(self.K.loc[self.K.index, self.K.index]), self.K.index).loc[self._known(ids)].to_numpy()
 
 # %% ../nbs/04b1_multi_kernel.ipynb #9570869f
@@ -137,6 +153,7 @@ class DominanceKernel:
     "The kernel of `dominance_matrix`, of genotypes coded 0/1/2 or -1/0/1."
 
     def fit(self, X, ids=None, coding=None):
+        "Remember the training lines X (n, p), and what the kernel needs of them."
         self.middle_ = (X.min() if coding is None else coding_codes(coding)[0]) + 1
         self.calls_ = dominance_input(self._centred(X))
         self.frequency_ = marker_frequency(self.calls_)[0]
@@ -151,12 +168,15 @@ class DominanceKernel:
         return dominance_codes(calls, f) * ((f > 0) & (f < 1))
 
     def train(self):
+        "Covariances (n, n) of the training lines."
         return cross_product(self.calls_, recode=self._codes) / self.scale_
 
     def cross(self, X, ids=None):
+        "Covariances (m, n) of the lines X (m, p) with the training lines."
         return cross_product(self._centred(X), self.calls_, recode=self._codes) / self.scale_
 
     def own(self, X, ids=None):
+        "Variances (m,) of the lines X (m, p)."
         calls = self._centred(X)
         return sum((self._codes(calls[:, s], s) ** 2).sum(axis=1) for s in marker_blocks(X.shape[1])) / self.scale_
 

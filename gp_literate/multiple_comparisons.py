@@ -148,6 +148,9 @@ class RegwqResult(NamedTuple):
     limits: pd.DataFrame  # index p: alpha, q, limit on the scale of the means
     alpha: float  # familywise error rate
 
+    def _repr_html_(self):
+        return pd.DataFrame({"mean": self.means, "letters": self.letters}).to_html()
+
 # %% ../nbs/16a_multiple_comparisons.ipynb #77e39b1a
 def _check_means(
     means,  # (k,) Series, or dict of treatment -> mean

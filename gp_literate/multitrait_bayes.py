@@ -39,9 +39,9 @@ from gp_literate.multitrait import (
 from .multitrait_gblup import trait_table
 from .priors import check_positive
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #d4ecbfc6
+# %% ../nbs/11b_multitrait_bayes.ipynb #5d5b8f16
 def trait_classes(
-    T,
+    T,  # number of traits
 ) -> np.ndarray:  # (2^T, T) of 0 and 1
     "All classes of a marker, from no trait to all of them; trait t is bit t of the class number."
     return (np.arange(2**T)[:, None] >> np.arange(T)) & 1
@@ -91,7 +91,7 @@ def class_evidence(
         det *= shrink
     return out - 0.5 * np.log(det)
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #49a42f2c
+# %% ../nbs/11b_multitrait_bayes.ipynb #c0ecba89
 @njit(nogil=True, error_model="numpy", inline="always")
 def draw_trait_class(
     present,  # class now
@@ -103,7 +103,7 @@ def draw_trait_class(
     log_weight,  # (2^T,) log π
     f,  # (T,) space
     score,  # (2^T,) space
-    rng,
+    rng,  # numpy Generator
 ) -> int:
     "The class of a marker given everything but its effects (@eq-class-traits)."
     if joint:
@@ -127,7 +127,7 @@ def draw_trait_class(
         c = on if np.log(u / (1 - u)) < gap else off
     return c
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #d3001b71
+# %% ../nbs/11b_multitrait_bayes.ipynb #14adae11
 @njit(nogil=True, inline="always")
 def multiply(A, x, out):
     "out = A x."
@@ -146,7 +146,7 @@ def draw_trait_effects(
     h,
     f,  # (T,) space
     out,  # (T,) set to the effects, zero for traits outside the class
-    rng,
+    rng,  # numpy Generator
 ):
     "Effects given the class: normal with mean C⁻¹h and covariance C⁻¹."
     multiply(F[c], h, f)
@@ -157,7 +157,7 @@ def draw_trait_effects(
         for t in range(len(h)):
             out[t] += F[c, a, t] * drawn
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #c509c080
+# %% ../nbs/11b_multitrait_bayes.ipynb #494d321d
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=ORDER)
 def class_sweep(
     G,  # (markers, n) int8
@@ -170,7 +170,7 @@ def class_sweep(
     inverse,  # (T, T) inverse of R0
     Sigma,  # (T, T)
     joint,  # compare all classes, or one trait at a time
-    rng,
+    rng,  # numpy Generator
 ):
     "Draw class and effects of every marker once (@eq-class-traits)."
     index, mean, spread, square, _, products = columns
@@ -199,7 +199,7 @@ def class_sweep(
         for t in range(T):
             subtract_changes(G, rows, step[t], shift[t], record_weight, r[t])
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #b1f15316
+# %% ../nbs/11b_multitrait_bayes.ipynb #27d6935a
 @dataclass(frozen=True)
 class ClassPrior(NormalTraits):
     "Each marker acts on some of the traits (multi-trait BayesCπ; Cheng et al. 2018)."
@@ -209,6 +209,7 @@ class ClassPrior(NormalTraits):
     inclusion: tuple = (1.0, 1.0)  # (a, b) of the Beta prior of each share
     joint: bool = True  # compare all classes, or one trait at a time
     recorded: ClassVar[tuple] = ()
+    mix: ClassVar[bool] = False  # an effect that is zero stays zero
 
     def resolve(self, data, T):  # list of DataScale, one a trait; number of traits
         "The prior with its numbers filled in; ValueError for impossible ones."
@@ -242,12 +243,12 @@ class ClassPrior(NormalTraits):
         "The kind of term that goes with it."
         return ClassTerm
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #5b6c110f
+# %% ../nbs/11b_multitrait_bayes.ipynb #f51a37aa
 def complete_effects(
     effect,  # (T, p) zero outside the class
     component,  # (p,) classes
     Sigma,  # (T, T)
-    rng,
+    rng,  # numpy Generator
 ) -> np.ndarray:  # (T, p)
     "α of all traits: those outside the class of a marker drawn given those inside."
     alpha = effect.copy()
@@ -338,9 +339,9 @@ class BayesianTraits(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _html_repr(self):
         return sampled_html(self) if hasattr(self, "posterior_") else super()._html_repr()
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #5de17720
+# %% ../nbs/11b_multitrait_bayes.ipynb #44f7d919
 def has_ids(
-    table,
+    table,  # table or array
 ) -> bool:
     "Whether rows have names."
     return isinstance(table, pd.DataFrame | pd.Series)
@@ -442,11 +443,11 @@ def trait_heritabilities(
     vg, ve = (np.diagonal(v, axis1=1, axis2=2) for v in (vg, ve))
     return pd.DataFrame([interval(h2) for h2 in (vg / (vg + ve)).T], traits)
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #c2761061
+# %% ../nbs/11b_multitrait_bayes.ipynb #5c0aab44
 def predict_sampled(
     model,  # fitted estimator
     X,  # (k, p) markers
-    return_std,
+    return_std,  # also the posterior standard deviation
 ):
     "Genetic values of lines, and their posterior standard deviation."
     X = as_table(X)
@@ -479,7 +480,7 @@ def sampled_values(
         values += np.einsum("kj,djt->ktd", (X[:, s] - columns.mean[s]) / columns.spread[s], b[:, s], optimize=True)
     return values
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #8fecfb7d
+# %% ../nbs/11b_multitrait_bayes.ipynb #65a57dc6
 def sampled_html(
     model,  # fitted estimator
 ) -> str:
@@ -507,21 +508,21 @@ class BayesianMultiTraitGBLUP(BayesianTraits):
         residual=None,  # InverseWishart of the residual covariance; None: by the rule
         standardize=False,  # divide markers by their standard deviation
         coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
-        n_chains=4,
-        tune=1000,
+        n_chains=4,  # chains
+        tune=1000,  # iterations of each chain before its draws
         draws=1000,  # per chain
-        thin=1,
+        thin=1,  # iterations for each draw
         keep=None,  # draws to keep: names, or "all"; None: everything but effects and fitted values
-        n_jobs=None,
+        n_jobs=None,  # chains side by side; None: as joblib is set
         store=None,  # path: draws go to disk, and an interrupted fit goes on from there
-        random_state=None,
+        random_state=None,  # seed: int, SeedSequence, Generator or RandomState
     ):
         set_parameters(self, locals())
 
     def _prior(self):
         return NormalTraits(self.df, self.scale, self.r2)
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #29be54bf
+# %% ../nbs/11b_multitrait_bayes.ipynb #c3568b79
 class MultiTraitBayesCPi(BayesianTraits):
     "Each marker acts on some of the traits (Cheng et al. 2018); `pip_` (p, T) says on which."
 
@@ -537,14 +538,14 @@ class MultiTraitBayesCPi(BayesianTraits):
         residual=None,  # InverseWishart of the residual covariance; None: by the rule
         standardize=False,  # divide markers by their standard deviation
         coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
-        n_chains=4,
-        tune=1000,
+        n_chains=4,  # chains
+        tune=1000,  # iterations of each chain before its draws
         draws=1000,  # per chain
-        thin=1,
+        thin=1,  # iterations for each draw
         keep=None,  # draws to keep: names, or "all"; None: everything but effects and fitted values
-        n_jobs=None,
+        n_jobs=None,  # chains side by side; None: as joblib is set
         store=None,  # path: draws go to disk, and an interrupted fit goes on from there
-        random_state=None,
+        random_state=None,  # seed: int, SeedSequence, Generator or RandomState
     ):
         set_parameters(self, locals())
 

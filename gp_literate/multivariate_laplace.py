@@ -202,7 +202,7 @@ def draw_scale(
 def draw_scales(
     w,  # (p,) replaced
     Q,  # (p,) squared Mahalanobis distances
-    rng,
+    rng,  # numpy Generator
 ):
     "`draw_scale` for every marker."
     for j in range(len(w)):
@@ -235,7 +235,7 @@ def mh_scale(
 def mh_scales(
     w,  # (p,) changed
     Q,  # (p,) squared Mahalanobis distances
-    rng,
+    rng,  # numpy Generator
 ) -> int:  # number of accepted proposals
     "`mh_scale` for every marker."
     accepted = 0

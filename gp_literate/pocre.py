@@ -107,7 +107,7 @@ def genotype_rows_of(
 
 
 def is_stored(
-    X,
+    X,  # markers as given
 ) -> bool:
     "Whether X is a Zarr array, (variants, samples) as sgkit and `Population.to_zarr` store it."
     return hasattr(X, "chunks") and hasattr(X, "shape") and not isinstance(X, np.ndarray)
@@ -160,7 +160,7 @@ class Sparse(NamedTuple):
     "A vector that is mostly zero."
 
     at: np.ndarray  # positions, increasing
-    value: np.ndarray
+    value: np.ndarray  # (k,) what is there
 
     def dense(self, p):  # -> (p,)
         "All p numbers."
@@ -233,7 +233,7 @@ class Trial:
         train,  # (n,) whether a line trains
         lam,  # λ
         threshold,  # name of the rule
-        max_components=10,
+        max_components=10,  # components at most
         max_markers=None,  # default: half the number of training lines
         share=None,  # trials with the same `share` have the same training lines
     ):
@@ -264,8 +264,8 @@ STOPS = {
 def propose(
     trial,  # Trial
     M,  # (T, p) its products
-    tol=1e-6,
-    max_iter=100,
+    tol=1e-6,  # relative change at which an iteration ends
+    max_iter=100,  # iterations at most
 ):  # Sparse, or None when the fit ends here
     "The direction of the next component, unless a rule ends the fit; sets `trial.stop`."
     size = np.abs(M).max()
@@ -333,8 +333,8 @@ def products_of(
 def grow(
     rows,  # (p, n) markers
     trials,  # list of Trial, changed
-    tol=1e-6,
-    max_iter=100,
+    tol=1e-6,  # relative change at which an iteration ends
+    max_iter=100,  # iterations at most
     n_jobs=1,  # threads for the thresholds
     panel_bytes=2**29,  # memory for the products of one pass
 ) -> list:  # the same trials, finished
@@ -548,7 +548,7 @@ class POCRE(TraitRegression):
         self,
         lam=0.8,  # tuning parameter λ: the larger, the fewer markers
         threshold="ebtz",  # "ebtz" (POCRE), "ebt" (POCRE₀), "lasso", "scad", "mcp", or None: partial least squares
-        max_components=10,
+        max_components=10,  # components at most
         max_markers=None,  # markers in use at most; default: half the number of training lines
         tol=1e-6,  # several traits: relative change of a direction that ends the search
         max_iter=100,  # several traits: rounds of the search

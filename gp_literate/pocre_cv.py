@@ -50,8 +50,8 @@ def path_row(
 # %% ../nbs/14a_pocre_cv.ipynb #d3a5d761
 def search_path(
     run,  # function (list of λ) -> list of finished Trials
-    start=1.0,
-    step=0.1,
+    start=1.0,  # first λ
+    step=0.1,  # between values of λ
     at_once=4,  # values of λ that share their passes
     most=50,  # values at most in one direction
 ) -> list:  # of Trials, λ increasing
@@ -81,13 +81,13 @@ class POCREPath(BaseEstimator):
     def __init__(
         self,
         lambdas=None,  # values of λ; None: from 1 in steps of `step` until not sparse, and until nothing enters
-        step=0.1,
+        step=0.1,  # between values of λ, when none are given
         threshold="ebtz",  # as in POCRE
-        max_components=10,
+        max_components=10,  # components at most
         max_markers=None,  # default: half the number of training lines
-        tol=1e-6,
-        max_iter=100,
-        coding=None,
+        tol=1e-6,  # relative change at which an iteration ends
+        max_iter=100,  # iterations at most
+        coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
         n_jobs=None,  # threads for the thresholds; -1: all
     ):
         self.lambdas, self.step, self.threshold, self.n_jobs = lambdas, step, threshold, n_jobs
@@ -108,6 +108,11 @@ class POCREPath(BaseEstimator):
         self.path_ = pd.DataFrame([path_row(t) for t in self.trials_])
         self.lambdas_, self.y_ = self.path_["lam"].to_numpy(), y
         return self
+
+    def _html_repr(self):
+        if not hasattr(self, "path_"):
+            return super()._html_repr()
+        return f"<pre>{self}</pre>{self.path_.round(3).to_html(index=False)}"
 
 # %% ../nbs/14a_pocre_cv.ipynb #f1719d24
 def grow_all(
@@ -334,11 +339,11 @@ class POCRECV(TraitRegression):
         cv=10,  # folds; or a splitter such as CV1(10), or (train, test) pairs
         criterion="press",  # or "correlation"
         refine=1,  # rounds of search on a finer grid around the best value
-        max_components=10,
+        max_components=10,  # components at most
         max_markers=None,  # default: half the lines with a record, in every fold and in the final fit
-        tol=1e-6,
-        max_iter=100,
-        coding=None,
+        tol=1e-6,  # relative change at which an iteration ends
+        max_iter=100,  # iterations at most
+        coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
         random_state=None,  # of the folds, when cv is a number
         n_jobs=None,  # threads for the thresholds; -1: all
     ):
@@ -387,9 +392,9 @@ def fold_positions(
 # %% ../nbs/14a_pocre_cv.ipynb #84318a6c
 def choose(
     model,  # POCRECV, changed
-    X,
-    y,
-    groups,
+    X,  # (n, p) markers
+    y,  # (n,) or (n, T) traits
+    groups,  # (n,) generations, or None
 ):
     "Search the grid, refine it, and fit all lines with the best λ."
     grid = np.round(np.arange(0.5, 1.55, 0.1), 10) if model.lambdas is None else np.unique(np.atleast_1d(model.lambdas))

@@ -140,23 +140,28 @@ def plot_ld_decay(
     ax.legend(fontsize="small")
     return ax
 
-# %% ../nbs/01a_population_plots.ipynb #3c98835d
+# %% ../nbs/01a_population_plots.ipynb #8026a87d
 def plot_traits(
     pop,  # Population
-):  # seaborn's PairGrid
+    axes=None,  # (traits, traits) matplotlib axes
+):  # the axes
     "Distributions of a few traits and their pairwise scatter, with the correlation in the upper half."
-    import seaborn as sns
-
-    grid = sns.PairGrid(pop.phenotypes, height=1.7, diag_sharey=False)
-    grid.map_diag(sns.histplot, color="tab:green")
-    grid.map_lower(sns.scatterplot, s=6, color="tab:green", alpha=0.6)
-
-    def correlation(x, y, **kwargs):
-        ax = plt.gca()
-        ax.text(0.5, 0.5, f"{x.corr(y):.2f}", transform=ax.transAxes, ha="center", va="center", fontsize=14)
-
-    grid.map_upper(correlation)
-    return grid
+    table, k = pop.phenotypes, pop.phenotypes.shape[1]
+    if axes is None:
+        axes = plt.subplots(k, k, figsize=(1.7 * k, 1.7 * k), squeeze=False, layout="constrained")[1]
+    for i, down in enumerate(table):
+        for j, across in enumerate(table):
+            ax = axes[i][j]
+            if i == j:
+                ax.hist(table[across].dropna(), bins=20, color="tab:green", edgecolor="white")
+            elif i > j:
+                ax.scatter(table[across], table[down], s=6, color="tab:green", alpha=0.6)
+            else:
+                r = table[across].corr(table[down])
+                ax.text(0.5, 0.5, f"{r:.2f}", transform=ax.transAxes, ha="center", va="center", fontsize=14)
+                ax.set(xticks=[], yticks=[])
+            ax.set(xlabel=across if i == k - 1 else "", ylabel=(down if i else "lines") if j == 0 else "")
+    return axes
 
 # %% ../nbs/01a_population_plots.ipynb #b8f9fe87
 def plot_distributions(

@@ -142,8 +142,8 @@ class Step(NamedTuple):
     name: str  # of the filter
     rule: str  # what was kept, in words
     of: str  # "markers" or "samples"
-    before: int
-    after: int
+    before: int  # markers or samples before it
+    after: int  # those after it
     removed: pd.Series  # removed id -> the value that decided, or the id it repeats
 
 # %% ../nbs/00c_quality_control.ipynb #ae0c0051
@@ -158,8 +158,8 @@ def report_table(
 class Filtered(NamedTuple):
     "A population after filters, and the report on them; `population, steps = filtered` takes it apart."
 
-    population: Population
-    steps: tuple = ()
+    population: Population  # what is left
+    steps: tuple = ()  # what was done, in order
 
     def pipe(self, step, *args, **kwargs) -> "Filtered":
         "Apply a further filter: `filtered.pipe(filter_maf, 0.05)`."

@@ -39,14 +39,14 @@ class Architecture(NamedTuple):
 
 
 def average_effects(
-    architecture: Architecture,
+    architecture: Architecture,  # Architecture
 ) -> np.ndarray:  # (q,) average effects of a substitution
     "Average effects of allele substitution in the base population, $a + d(q - p)$ (@eq-alpha)."
     return architecture.additive + architecture.dominance * (1 - 2 * architecture.frequency)
 
 
 def additive_trait(
-    architecture: Architecture,
+    architecture: Architecture,  # Architecture
 ) -> Trait:  # for `breeding_values`, `recurrent_selection`
     "The additive part of an architecture as a `Trait`, whose values are the breeding values."
     a = architecture
@@ -55,7 +55,7 @@ def additive_trait(
 # %% ../nbs/02a_trait_architecture.ipynb #00d145f7
 def genetic_parts(
     dosages,  # (n, p) int8 dosages of all loci
-    architecture: Architecture,
+    architecture: Architecture,  # Architecture
 ) -> pd.DataFrame:  # (n,) rows: breeding_value, dominance, epistasis, and their sum genetic_value
     "Breeding value, dominance deviation and epistatic deviation of each individual (@eq-parts)."
     a = architecture
@@ -71,7 +71,7 @@ def genetic_parts(
 
 # %% ../nbs/02a_trait_architecture.ipynb #dda93433
 def expected_moments(
-    architecture: Architecture,
+    architecture: Architecture,  # Architecture
     inbreeding: float = 0.0,  # inbreeding coefficient F, 0 (random mating) to 1 (pure lines)
 ) -> pd.Series:  # mean, additive, dominance, epistasis, covariance (twice), genetic
     "Mean and variances of the parts for independent loci at inbreeding F. ValueError when F is outside [0, 1]."
@@ -95,7 +95,7 @@ def expected_moments(
 
 def observed_moments(
     dosages,  # (n, p) int8 dosages
-    architecture: Architecture,
+    architecture: Architecture,  # Architecture
 ) -> pd.Series:  # the entries of `expected_moments`, in this sample
     "Mean and variances of the parts in a sample; `covariance` is what the sum of the parts has beyond their variances."
     parts = genetic_parts(dosages, architecture)
@@ -233,7 +233,7 @@ def sample_architecture(
 # %% ../nbs/02a_trait_architecture.ipynb #334f9fc4
 def heritabilities(
     dosages,  # (n, p) int8 dosages
-    architecture: Architecture,
+    architecture: Architecture,  # Architecture
 ) -> pd.DataFrame:  # rows theory, sample: additive, dominance, epistasis, covariance, genetic, narrow, broad
     "Variance components and heritability in both senses, for independent loci in random mating and in the sample."
     rows = {"theory": expected_moments(architecture), "sample": observed_moments(dosages, architecture)}
@@ -243,7 +243,7 @@ def heritabilities(
 
 # %% ../nbs/02a_trait_architecture.ipynb #ca6572d0
 def rebase(
-    architecture: Architecture,
+    architecture: Architecture,  # Architecture
     dosages,  # (n, p) int8 dosages of the new base population
 ) -> Architecture:  # the same genotypes' values but for a constant
     "The same trait, its parts defined in another population."
@@ -257,7 +257,7 @@ def rebase(
 # %% ../nbs/02a_trait_architecture.ipynb #2d70201a
 def simulate_records(
     dosages,  # (n, p) int8 dosages
-    architecture: Architecture,
+    architecture: Architecture,  # Architecture
     seed=None,  # int | SeedSequence | Generator
 ) -> pd.DataFrame:  # `genetic_parts` and phenotype
     "Parts of the genetic value and one phenotype of each individual."

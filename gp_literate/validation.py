@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Split', 'label_splits', 'given_folds', 'repeated_kfold', 'repeated_split', 'grouped_kfold', 'plot_splits',
            'check_splits', 'is_constant', 'prediction_scores', 'take', 'is_pairwise', 'evaluate_split',
-           'cross_validate_methods', 'DifferenceTest', 'paired_t_test', 'corrected_resampled_t_test', 'compare_methods',
-           'plot_comparison']
+           'cross_validate_methods', 'prediction_table', 'DifferenceTest', 'paired_t_test',
+           'corrected_resampled_t_test', 'compare_methods', 'plot_comparison']
 
 # %% ../nbs/16_validation.ipynb #3386f61d
 import threading
@@ -230,7 +230,7 @@ def is_pairwise(
     "True when the estimator takes a precomputed (n, n) kernel in place of markers."
     return bool(get_tags(estimator).input_tags.pairwise)
 
-# %% ../nbs/16_validation.ipynb #b46d2d34
+# %% ../nbs/16_validation.ipynb #33d5bb38
 def evaluate_split(
     method,  # name of the method, for the row
     estimator,  # scikit-learn estimator; a copy is fitted
@@ -238,7 +238,8 @@ def evaluate_split(
     y,  # (n,) phenotypes, NaN = not phenotyped
     split,  # Split
     truth=None,  # (n,) true breeding values, when they are known
-) -> dict:  # method, repeat, fold, n_train, n_test, correlation, mse, slope, (accuracy), seconds
+    keep=False,  # whether to keep the predictions in the row, as `prediction`
+) -> dict:  # method, repeat, fold, n_train, n_test, correlation, mse, slope, (accuracy), seconds, (prediction)
     "Fit on the training individuals, predict the test individuals, score; BLAS runs on one thread."
     train = split.train[~np.isnan(np.asarray(y, float)[split.train])]
     columns = train if is_pairwise(estimator) else None
@@ -256,7 +257,7 @@ def evaluate_split(
     row |= prediction_scores(take(y, split.test), prediction)
     if truth is not None:
         row["accuracy"] = prediction_scores(truth[split.test], prediction)["correlation"]
-    return row | {"seconds": seconds}
+    return row | {"seconds": seconds} | ({"prediction": prediction} if keep else {})
 
 # %% ../nbs/16_validation.ipynb #843cafaf
 def _check_X(X, y, method, estimator):
@@ -307,7 +308,7 @@ def _evaluate_quietly(
         row = evaluate_split(*unit)
     return row, [(str(w.message), w.category, w.filename, w.lineno) for w in caught]
 
-# %% ../nbs/16_validation.ipynb #3bea47d5
+# %% ../nbs/16_validation.ipynb #3b6f3880
 def cross_validate_methods(
     methods,  # dict of name -> scikit-learn estimator
     X,  # (n, p) markers or (n, n) kernel for all methods, or a dict of name -> X
@@ -316,19 +317,12 @@ def cross_validate_methods(
     n_jobs=1,  # units run side by side (joblib)
     truth=None,  # (n,) true breeding values; adds the column `accuracy`
     progress=False,  # show a progress bar
-) -> pd.DataFrame:  # one row per method and split
+    return_predictions=False,  # also return the predictions of every split, see `prediction_table`
+) -> pd.DataFrame:  # one row per method and split; or two tables
     "Score every method on the same splits; TypeError or ValueError for input that does not fit together."
-    if not isinstance(methods, Mapping) or not methods:
-        raise TypeError(f"methods must be a dict of name -> estimator with at least one entry, got {methods!r:.60}")
-    X = X if isinstance(X, dict) else dict.fromkeys(methods, X)
-    if set(methods) - set(X):
-        raise ValueError(f"X has no entry for {sorted(set(methods) - set(X))}: give one X per method")
-    splits = check_splits(splits, len(y))
-    _check_y(y, splits)
-    for name, estimator in methods.items():
-        _check_X(X[name], y, name, estimator)
-    truth = None if truth is None else _check_truth(truth, y)
-    units = [delayed(_evaluate_quietly)(m, e, X[m], y, s, truth) for s in splits for m, e in methods.items()]
+    X, splits = _check_inputs(methods, X, y, splits)
+    truth, keep = None if truth is None else _check_truth(truth, y), return_predictions
+    units = [delayed(_evaluate_quietly)(m, e, X[m], y, s, truth, keep) for s in splits for m, e in methods.items()]
     with threadpool_limits(1):
         done = list(
             tqdm(
@@ -340,11 +334,42 @@ def cross_validate_methods(
         )
     for warning in dict.fromkeys(w for _, found in done for w in found):
         warnings.warn_explicit(*warning)
-    results = pd.DataFrame([row for row, _ in done])
+    rows = [row for row, _ in done]
+    results = pd.DataFrame(rows).drop(columns="prediction", errors="ignore")
     _warn_undefined(results)
-    return results
+    return (results, prediction_table(rows, splits, y)) if return_predictions else results
 
-# %% ../nbs/16_validation.ipynb #57f3bb52
+# %% ../nbs/16_validation.ipynb #1b336289
+def _check_inputs(methods, X, y, splits):
+    "X for each method, and the splits as a list; TypeError or ValueError for input that does not fit together."
+    if not isinstance(methods, Mapping) or not methods:
+        raise TypeError(f"methods must be a dict of name -> estimator with at least one entry, got {methods!r:.60}")
+    X = X if isinstance(X, dict) else dict.fromkeys(methods, X)
+    if set(methods) - set(X):
+        raise ValueError(f"X has no entry for {sorted(set(methods) - set(X))}: give one X per method")
+    splits = check_splits(splits, len(y))
+    _check_y(y, splits)
+    for name, estimator in methods.items():
+        _check_X(X[name], y, name, estimator)
+    return X, splits
+
+# %% ../nbs/16_validation.ipynb #43e0a14a
+def prediction_table(
+    rows,  # list of dict of `evaluate_split`, with their predictions
+    splits,  # list of Split
+    y,  # (n,) phenotypes
+) -> pd.DataFrame:  # method, repeat, fold, line (id, or position without ids), observed, predicted
+    "One row for every method, split and test individual."
+    tests = {(s.repeat, s.fold): s.test for s in splits}
+    lines, parts = y.index if isinstance(y, pd.Series) else np.arange(len(y)), []
+    for row in rows:
+        test = tests[row["repeat"], row["fold"]]
+        labels = {name: row[name] for name in ("method", "repeat", "fold")}
+        values = {"line": lines[test], "observed": np.asarray(y, float)[test], "predicted": row["prediction"]}
+        parts.append(pd.DataFrame(labels | values))
+    return pd.concat(parts, ignore_index=True)
+
+# %% ../nbs/16_validation.ipynb #bc305d4e
 def _check_truth(truth, y):
     "The true breeding values as a (n,) array; ValueError when length or ids do not match y."
     if np.shape(truth) != (len(y),):
@@ -353,7 +378,7 @@ def _check_truth(truth, y):
         raise ValueError("truth and y have different ids: use truth.loc[y.index]")
     return np.asarray(truth, float)
 
-# %% ../nbs/16_validation.ipynb #802b5cbe
+# %% ../nbs/16_validation.ipynb #66213955
 class DifferenceTest(NamedTuple):
     "A two-sided t-test of a mean difference over k splits."
 
@@ -363,7 +388,7 @@ class DifferenceTest(NamedTuple):
     df: int  # k - 1
     p: float  # two-sided p-value
 
-# %% ../nbs/16_validation.ipynb #2ec21860
+# %% ../nbs/16_validation.ipynb #27cbb113
 def _difference_test(d, factor):
     "t-test of the mean of d with variance factor * s_d^2. Without spread: p = 1 if all are zero, else 0."
     d = np.asarray(d, float)
@@ -376,7 +401,7 @@ def _difference_test(d, factor):
     t = mean / se if se > 0 else np.copysign(np.inf, mean) if mean else 0.0
     return DifferenceTest(float(mean), float(se), float(t), df, float(2 * stats.t.sf(abs(t), df)))
 
-# %% ../nbs/16_validation.ipynb #651f368a
+# %% ../nbs/16_validation.ipynb #b1550c24
 def paired_t_test(
     difference,  # (k,) score of one method minus score of the other, split by split
 ) -> DifferenceTest:
@@ -392,7 +417,7 @@ def corrected_resampled_t_test(
     "Corrected resampled t-test (Nadeau and Bengio 2003): variance factor 1/k + n_test/n_train. ValueError as above."
     return _difference_test(difference, 1 / len(difference) + np.mean(np.asarray(n_test) / np.asarray(n_train)))
 
-# %% ../nbs/16_validation.ipynb #7f6b61a0
+# %% ../nbs/16_validation.ipynb #89bbd59a
 def _paired_scores(results, score):
     "(split x method) table of a score with n_train and n_test per split; ValueError when splits are not shared."
     missing = {"method", "repeat", "fold", "n_train", "n_test", score} - set(results.columns)
@@ -407,7 +432,7 @@ def _paired_scores(results, score):
     scores = results.pivot(index=keys, columns="method", values=score)
     return scores, results.groupby(keys)[["n_train", "n_test"]].mean()
 
-# %% ../nbs/16_validation.ipynb #9fb7f6b5
+# %% ../nbs/16_validation.ipynb #891161cf
 def compare_methods(
     results,  # DataFrame of cross_validate_methods
     baseline,  # name of the method that the others are compared with
@@ -436,7 +461,7 @@ def compare_methods(
     table = pd.DataFrame(rows).set_index("method").assign(score=score)
     return table.astype({"higher_on": "Int64"}) if "higher_on" in table else table
 
-# %% ../nbs/16_validation.ipynb #51af28f9
+# %% ../nbs/16_validation.ipynb #b76b27c5
 def plot_comparison(
     results,  # DataFrame of cross_validate_methods
     ax=None,  # matplotlib axes

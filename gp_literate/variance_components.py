@@ -256,9 +256,9 @@ class Climb(NamedTuple):
     "Where a climb ended, and how it went."
 
     variances: np.ndarray  # (k + 1,)
-    moments: Moments
+    moments: Moments  # the likelihood at its end
     path: list  # of (step, LL, variances)
-    converged: bool
+    converged: bool  # whether it settled
 
 
 def maximise(
@@ -340,7 +340,7 @@ class VarianceComponentsFit(NamedTuple):
     u: pd.DataFrame  # (m, k) BLUP of every effect, lines without records included
     pev: pd.DataFrame | None  # (m, k + 1) prediction error variances, of each effect and of their sum ("total")
     method: str  # "REML" or "ML"
-    converged: bool
+    converged: bool  # whether it settled
     bound: tuple  # names of the variances on their bound
     notes: tuple  # what should be known of this fit, in words
     history: pd.DataFrame  # one row per step: step, LL, variances
@@ -366,6 +366,10 @@ class VarianceComponentsFit(NamedTuple):
         notes = "".join(f"\nnote: {note}" for note in self.notes)
         return f"{self.table.round(4)}\nlog-likelihood {self.LL:.4f} ({self.method}){notes}"
 
+    def _repr_html_(self):
+        said = [f"log-likelihood {self.LL:.4f} ({self.method})", *(f"note: {note}" for note in self.notes)]
+        return self.table.round(4).to_html() + pd.DataFrame(said).to_html(header=False, index=False)
+
 # %% ../nbs/04b_variance_components.ipynb #1017f27e
 class Records(NamedTuple):
     "The observed records, ready for the likelihood, and after the fit the Moments at its end (in the units of y)."
@@ -381,7 +385,7 @@ class Records(NamedTuple):
     observed: list  # BlockKernels of the records
     scales: np.ndarray  # (k + 1,) c of each, the residual last
     ids: pd.Index  # (m,) of the lines
-    moments: Moments | None = None
+    moments: Moments | None = None  # after the fit
 
 # %% ../nbs/04b_variance_components.ipynb #cf711cf6
 def _kernel_input(name, K, y, Z):
@@ -628,7 +632,7 @@ class LikelihoodRatioTest(NamedTuple):
     statistic: float  # twice the difference of the log-likelihoods
     variances: tuple  # names of the variances tested
     fixed_effects: int  # number of fixed effects tested (ML only)
-    p_value: float
+    p_value: float  # P value
     reference: str  # the null distribution used, in words
 
 

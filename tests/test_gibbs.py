@@ -207,12 +207,16 @@ def test_values_of_lines(toy):
 
 @pytest.mark.parametrize("name", ALPHABET)
 def test_bglr_on_the_synthetic_set(synthetic, name):
-    "Long chains of BGLR (60,000 iterations, two seeds), markers 0/1/2, default priors; our chains are half as long."
+    """Long chains of BGLR (60,000 iterations, two seeds), markers 0/1/2, default priors; our chains are half as long.
+
+    Without joint moves, as in BGLR: two of its chains can agree by chance, and then ours tell how much they can err.
+    """
     G, phenotypes = synthetic
     chains = reference("synthetic/bglr.json")[name]
     b, fitted = (np.mean([c[k] for c in chains], axis=0) for k in ("b", "yHat"))
     y = phenotypes.iloc[:, 0].to_numpy()
     model = GibbsModel(np.ascontiguousarray((G + 1).T.astype(np.int8)), y, ALPHABET[name])
+    model.moves = False
     found = sample(model, 2, 1000, 8000, thin=4, seed=16, n_jobs=2, keep="scalars")
     assert np.corrcoef(found.mean["effect"], b)[0, 1] > 0.985
     assert np.corrcoef(found.mean["fitted"], fitted)[0, 1] > 0.998
@@ -220,6 +224,20 @@ def test_bglr_on_the_synthetic_set(synthetic, name):
     error = np.hypot(ours["mcse_mean"], abs(theirs[0] - theirs[1]) / 2)
     assert error < 0.03 * ours["mean"]
     assert abs(ours["mean"] - np.mean(theirs)) < 4 * error
+
+
+@pytest.mark.parametrize("name", ALPHABET)
+def test_joint_moves_change_the_speed_and_not_the_posterior(synthetic, name):
+    G, phenotypes = synthetic
+    G, y, found = np.ascontiguousarray((G + 1).T.astype(np.int8)), phenotypes.iloc[:, 0].to_numpy(), {}
+    for moves in (True, False):
+        model = GibbsModel(G, y, ALPHABET[name])
+        model.moves = moves
+        draws = sample(model, 2, 1000, 4000, thin=3, seed=18, n_jobs=2, keep="scalars")
+        found[moves] = draws.summary(["residual_variance", "implied_variance"])
+    error = np.hypot(found[True]["mcse_mean"], found[False]["mcse_mean"])
+    assert (abs(found[True]["mean"] - found[False]["mean"]) < 4 * error).all()
+    assert found[True].loc["implied_variance", "ess_bulk"] > found[False].loc["implied_variance", "ess_bulk"]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """The multi-trait samplers draw from the posterior: joint test and calibration, and both notice mistakes."""
 
+from copy import copy
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -34,10 +36,11 @@ calibrate = partial(
 )
 
 
-def toy(prior, Y=Y, T=2, kind=MultiTraitModel, term=None, **options):
-    "A small model with proper priors; `term` replaces its marker term."
+def toy(prior, Y=Y, T=2, kind=MultiTraitModel, term=None, moves=True, **options):
+    "A small model with proper priors; `term` replaces its marker term; `moves`: effects and covariance move together."
     residual = InverseWishart(9.0, 2 * SCALE[:T, :T])
     model = kind(G, Y[:, :T], prior, residual=residual, fixed_variance=1.0, **options)
+    model.moves = moves
     if term is not None:
         model.terms[""] = term(model.G, model.weight, model.terms[""].prior, T)
     return model
@@ -137,15 +140,30 @@ class StaleStep(MultiTraitModel):
 
 
 MOST = np.where(np.arange(12)[:, None] % 3 < [3, 1], Y[:, :2], np.nan)
+
+
+class WrongMove(MultiTraitModel):
+    "Moves effects and covariance once more, with four degrees of freedom less."
+
+    def step(self, state, rng):
+        super().step(state, rng)
+        term = copy(self.terms[""])
+        term.prior = replace(term.prior, df=term.prior.df - 4)
+        multitrait.move_traits(self, state, term, state, rng)
+
+
+# Mistakes of the updates are planted into models without moves: these are right, and would mend part of them.
+STILL = {"moves": False}
 BUGS = {
-    "df lost": lambda: toy(FewerDf(9.0, SCALE[:2, :2])),
-    "no completion": lambda: toy(classes(), term=NoCompletion),
-    "stale trait": lambda: toy(NormalTraits(9.0, 9 * SCALE[:2, :2]), kind=StaleStep, term=StaleTrait),
+    "df lost": lambda: toy(FewerDf(9.0, SCALE[:2, :2]), **STILL),
+    "wrong move": lambda: toy(ridge(), kind=WrongMove),
+    "no completion": lambda: toy(classes(), term=NoCompletion, **STILL),
+    "stale trait": lambda: toy(NormalTraits(9.0, 9 * SCALE[:2, :2]), kind=StaleStep, term=StaleTrait, **STILL),
     "stale trait, classes": lambda: toy(
-        ClassPrior(9.0, 9 * SCALE[:2, :2], concentration=4.0), kind=StaleStep, term=StaleClasses
+        ClassPrior(9.0, 9 * SCALE[:2, :2], concentration=4.0), kind=StaleStep, term=StaleClasses, **STILL
     ),
-    "missing without correlation": lambda: toy(ridge(), MOST, kind=WithoutCorrelation),
-    "class counts forgotten": lambda: toy(CountsOfAll(9.0, SCALE[:2, :2])),
+    "missing without correlation": lambda: toy(ridge(), MOST, kind=WithoutCorrelation, **STILL),
+    "class counts forgotten": lambda: toy(CountsOfAll(9.0, SCALE[:2, :2]), **STILL),
 }
 
 

@@ -14,16 +14,15 @@ from sklearn.base import clone
 from gp_literate.gwas import gwas
 from gp_literate.kernels import a_mat
 from gp_literate.mixed_model import GBLUP, RRBLUP, mixed_solve
-from gp_literate.multitrait_gblup import (
-    MultiTraitGBLUP,
-    canonical,
+from gp_literate.multitrait_gblup import MultiTraitGBLUP, error_covariance, mahalanobis
+from gp_literate.simulation import simulate_population
+from gp_literate.trait_covariances import (
+    canonical_shares,
     climb_traits,
-    error_covariance,
     evaluate,
     factor_curvature,
     factors,
     from_factors,
-    mahalanobis,
     multitrait_blup,
     multitrait_reml,
     prepare,
@@ -31,7 +30,6 @@ from gp_literate.multitrait_gblup import (
     sum_rule,
     trait_input,
 )
-from gp_literate.simulation import simulate_population
 
 
 def full_matrices(Y, K, G0, R0, X=None, weights=None):
@@ -76,7 +74,7 @@ def test_likelihood_is_that_of_the_full_matrices(T, missing, reml):
     weights = np.random.default_rng(1).uniform(0.5, 3, len(Y))
     for w in (None, weights):
         prepared = prepare(trait_input(Y, K, X, w), reml)
-        found = evaluate(canonical(G0 * prepared.size, R0), prepared.data).LL
+        found = evaluate(canonical_shares(G0 * prepared.size, R0), prepared.data).LL
         keep = ~np.isnan(Y).all(axis=1)
         dense = dense_likelihood(Y[keep], K[np.ix_(keep, keep)], G0, R0, X[keep], reml, None if w is None else w[keep])
         np.testing.assert_allclose(found, dense, rtol=1e-9)
@@ -87,7 +85,7 @@ def test_likelihood_is_that_of_the_full_matrices(T, missing, reml):
 def test_slope_and_average_information(T, missing, reml):
     Y, K, X, G0, R0 = random_case(T, missing, seed=10 + T)
     data = prepare(trait_input(Y, K, X), reml).data
-    point = evaluate(canonical(G0, R0), data)
+    point = evaluate(canonical_shares(G0, R0), data)
     theta = factors(point.at)
     LL = lambda entries: evaluate(from_factors(point.at, entries), data).LL
     numeric = [(LL(theta + m) - LL(theta - m)) / 2e-5 for m in 1e-5 * np.eye(len(theta))]
@@ -217,7 +215,7 @@ def test_no_step_lowers_the_likelihood_or_leaves_the_covariances():
     for seed in range(6):
         Y, K, X, *_ = random_case(4, 0.2, seed=seed, n=30)
         prepared = prepare(trait_input(Y, K, X))
-        climb = climb_traits(canonical(np.eye(4), np.eye(4)), prepared.data)
+        climb = climb_traits(canonical_shares(np.eye(4), np.eye(4)), prepared.data)
         LL = np.array([step[1] for step in climb.path])
         assert (np.diff(LL) >= -1e-8 * (1 + np.abs(LL[1:]))).all()
         for *_, at in climb.path:

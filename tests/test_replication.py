@@ -1,11 +1,7 @@
-"The verdicts, the notebooks with parameters, the runner, and the papers' tables themselves."
+"The verdicts, the notebooks with parameters, the runner, the reports, and the papers' tables themselves."
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
+import re
 import warnings
 from pathlib import Path
 
@@ -16,7 +12,9 @@ from conftest import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gp_literate import parts as lr
 from gp_literate import replication as rp
+from gp_literate import reports
 from gp_literate.datasets import DataUnavailableError, fetch_maize
 from gp_literate.mixed_model import RRBLUP, KernelBLUP
 from gp_literate.validation import cross_validate_methods, given_folds
@@ -178,6 +176,27 @@ def test_wrong_types_are_refused(text, default):
         rp.parse_value("x", text, default)
 
 
+def test_values_of_an_earlier_run_are_not_read_and_not_used(tmp_path, folder):
+    pytest.importorskip("papermill", reason="papermill is not installed")
+    cells = json.loads((folder / "small.ipynb").read_text())["cells"]
+    carried = [(c["metadata"]["tags"], c["source"]) for c in cells]
+    notebook(folder / "small.ipynb", carried[0], (["injected-parameters"], "n = 99"), carried[1])
+    assert rp.read_replication(folder / "small.ipynb").parameters["n"].default == 1
+    for parameters, n in (({}, 1), ({"n": 3}, 3)):
+        run = rp.run_replication("small", parameters, tmp_path / "out", folder, progress=False)
+        assert pd.read_parquet(tmp_path / "out/small.parquet")["ours"].item() == n
+        tags = [c["metadata"].get("tags", []) for c in json.loads(run.notebook.read_text())["cells"]]
+        assert tags.count(["injected-parameters"]) == 1  # results_dir at least
+    assert "n = 99" not in run.notebook.read_text()
+
+
+def test_a_results_folder_in_use_is_refused_before_anything_runs(folder):
+    with rp.hold_lock(folder / "out/.lock", "x"):
+        with pytest.raises(rp.LockHeld, match=r"the results folder .*out: in use by process \d+ on .* since"):
+            rp.run_replication("small", {}, folder / "out", folder, progress=False)
+    assert [f.name for f in (folder / "out").iterdir()] == [".lock"]
+
+
 # --- running ---
 
 
@@ -197,10 +216,12 @@ def test_a_run_leaves_everything_and_a_failure_keeps_the_earlier_result(folder, 
     monkeypatch.chdir(folder)
     run = rp.run_replication("small", {"n": 3}, "out", folder, progress=False)
     left = {f.name for f in (folder / "out").iterdir()}
-    assert left == {"small.parquet", "small.csv", "small.md", "small.provenance.json", "small.ipynb", "small.html"}
+    kinds = ("parquet", "csv", "md", "provenance.json", "ipynb", "html")
+    assert left == {f"small.{kind}" for kind in kinds} | {".lock"}
     row = pd.read_parquet(folder / "out/small.parquet").iloc[0]
     assert row["ours"] == 3 and Path(row["cwd"]).resolve() == folder.resolve()
-    assert json.loads((folder / "out/small.provenance.json").read_text())["run"]["given_parameters"] == {"n": 3}
+    record = json.loads((folder / "out/small.provenance.json").read_text())["run"]
+    assert record["given_parameters"] == {"n": 3} == record["settings"] and not record["cluster"]
     before = run.notebook.read_bytes()
     with pytest.raises(rp.ReplicationFailed, match="AssertionError: n must be positive\n.*small.partial.ipynb"):
         rp.run_replication("small", {"n": -1}, "out", folder, progress=False)
@@ -218,57 +239,6 @@ def test_names_are_checked_before_anything_runs(folder):
     assert not (folder / "out").exists()
 
 
-def test_exit_codes_of_the_command_line(folder, monkeypatch, capsys):
-    monkeypatch.setattr(rp, "replications_dir", lambda: folder)
-    monkeypatch.chdir(folder)
-    run = ["replicate", "run", "small", "--no-progress"]
-    assert rp.main(["--version"]) == 0 and rp.__version__ in capsys.readouterr().out
-    assert rp.main(["replicate", "list"]) == 0 and "-p n 1   a number" in capsys.readouterr().out
-    for words in ([], ["replicate"], ["replicate", "run"], ["replicate", "run", "nothing"], [*run, "-p", "m", "1"],
-                  [*run, "-p", "n", "many"], [*run, "--profile", "full"], ["replicate", "report"],
-                  [*run, "--n-jobs", "2"]):
-        assert rp.main(words) == 2, words
-    assert "unknown parameter of small 'n_jobs'" in capsys.readouterr().err
-    pytest.importorskip("papermill", reason="papermill is not installed")
-    assert rp.main([*run, "-p", "n", "-1"]) == 1 and "n must be positive" in capsys.readouterr().err
-    assert rp.main([*run, "-p", "n", "5", "-p", "results_dir", "elsewhere"]) == 0
-    assert (folder / "elsewhere/small.html").exists()
-    assert rp.main(["replicate", "report", "--results-dir", "elsewhere"]) == 0
-    assert "small" in (folder / "elsewhere/index.html").read_text()
-
-
-def test_the_name_of_a_paper_stands_for_all_its_replications(folder, monkeypatch, capsys):
-    known = ["demo", "endelman2011_figure1", "endelman2011_table1", "endelman2011b_x"]
-    assert rp.replications_named("endelman2011", known) == known[1:3]
-    assert rp.replications_named("demo", known) == ["demo"]
-    with pytest.raises(ValueError, match="Did you mean 'endelman2011_table1'"):
-        rp.replications_named("endelman2011_tabel1", known)
-    pytest.importorskip("papermill", reason="papermill is not installed")
-    monkeypatch.setattr(rp, "replications_dir", lambda: folder)
-    monkeypatch.chdir(folder)
-    for part in ("one", "two"):
-        (folder / f"paper_{part}.ipynb").write_bytes((folder / "small.ipynb").read_bytes())
-    run = ["replicate", "run", "paper", "--no-progress"]
-    assert rp.main([*run, "-p", "m", "1"]) == 2 and not (folder / "results").exists()
-    assert rp.main([*run, "-p", "n", "2"]) == 0
-    assert (folder / "results/paper_one.html").exists() and (folder / "results/paper_two.html").exists()
-
-
-def test_missing_papermill_is_explained(folder, monkeypatch, capsys):
-    monkeypatch.setattr(rp, "replications_dir", lambda: folder)
-    monkeypatch.chdir(folder)
-    monkeypatch.setitem(sys.modules, "papermill", None)
-    assert rp.main(["replicate", "run", "small"]) == 1
-    assert 'pip install "gp_literate[replicate]"' in capsys.readouterr().err
-
-
-def test_import_is_light():
-    code = ("import sys, gp_literate.replication as r; r.main(['replicate', 'list']); "
-            "print([m for m in ('papermill', 'nbconvert', 'matplotlib', 'sklearn', 'numba') if m in sys.modules])")
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.splitlines()[-1] == "[]"
-
-
 # --- files ---
 
 
@@ -284,15 +254,69 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     assert file.read_text() == "old" and [f.name for f in file.parent.iterdir()] == ["a.txt"]
 
 
-def test_report_lists_what_was_not_run(tmp_path, comparison):
-    rp.save_results("endelman2011_table1", comparison[["row"]], comparison, results_dir=tmp_path)
-    table = rp.overview(tmp_path).set_index(["replication", "table"])["status"]
-    assert table["endelman2011_table1", "Table 1"] == "1 of 54 differ, 1 of 54 not run"
-    assert table["endelman2011", "Table 2"] == "not run" and table["demo", ""] == "not run"
-    index, report = rp.write_report(tmp_path)
-    assert "1 of 54 differ" in index.read_text() and "Table 2" in report.read_text()
+# --- reports ---
+
+
+def test_every_table_of_the_papers_is_in_the_notes_and_every_name_in_the_notes_exists():
+    notes, known = reports.load_notes(), rp.list_replications()
+    assert not notes.duplicated(["paper", "item"]).any() and (notes["about"] != "").all()
+    assert set(notes["data"]) <= {"public", "partly public", "not public", "none needed"}
+    assert notes.loc[notes["data"].isin(["partly public", "not public"]), "why"].ne("").all()
+    for paper in rp.papers_with_targets():
+        named = [t for tables in notes.loc[notes["paper"] == paper, "targets"] for t in tables]
+        assert sorted(named) == sorted(rp.load_targets(paper)["table"].unique()), paper
+    for paper, names in zip(notes["paper"], notes["replications"], strict=True):
+        assert names and all(name.startswith(paper) for name in names)
+        assert all(name in known for name in names) or paper not in rp.papers_with_targets(), names
+    assert [*notes["paper"].unique()] == ["endelman2011", "gianola2020", "mathew2022", "pungpapong2012"]
+
+
+def test_report_lists_what_was_not_run_and_says_why_something_differs(tmp_path, comparison):
+    made = rp.provenance(seed=1, parameters={"profile": "paper", "n": 5}, seconds=3.5)
+    rp.save_results("endelman2011_table1", comparison[["row"]], comparison, provenance=made, results_dir=tmp_path)
+    (tmp_path / "endelman2011_table1_map.png").write_bytes(b"")
+    table = reports.overview(tmp_path).set_index(["paper", "item"])
+    one = table.loc[("endelman2011", "Table 1")]
+    assert one["status"] == "differs: 52 of 60 equal, 1 of 60 differ, 7 of 60 not run" and one["profile"] == "paper"
+    assert table.loc[("endelman2011", "Table 2"), "status"] == "not run"
+    assert table.loc[("no paper", "demo"), "status"] == "not run"
+    rust = table.loc[("gianola2020", "Figures 9 to 11")]
+    assert rust["status"] == "data not public" and "not public" in rust["why"]
+    files = {f.name: f.read_text() for f in reports.write_report(tmp_path)}
+    assert {"index.html", "report.md", "endelman2011.html", "gianola2020.html"} <= set(files)
+    assert "52 of 60 equal" in files["index.html"] and "Table 2" in files["report.md"]
+    page = files["endelman2011.html"]
+    for text in ("0.6000 ✗", "differs by +0.0300 (ours 0.6000)", "profile paper, seed 1, 3.5 s", "<td>n</td><td>5</td>",
+                 'src="endelman2011_table1_map.png" alt="endelman2011_table1, map"', "prefers-color-scheme: dark",
+                 'name="viewport"', "scikit-learn"):
+        assert text in page, text
+    for name, text in files.items():  # nothing from the net, and every link leads somewhere
+        links = re.findall(r'(?:href|src)="([^"]+)"', text)
+        ids = set(re.findall(r'id="([^"]+)"', text))
+        for link in links:
+            assert link[1:] in ids if link.startswith("#") else (tmp_path / link).exists(), (name, link)
     with pytest.raises(FileNotFoundError, match="run a replication first"):
-        rp.write_report(tmp_path / "nothing")
+        reports.write_report(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("verdicts, data, drawn, status", [
+    (["equal", "equal"], "public", True, "replicated"), (["equal", "equal"], "not public", True, "replicated"),
+    (["equal", "within the spread (x)"], "public", True, "within the spread: 1 of 2 equal, 1 of 2 within the spread"),
+    (["equal", "differs by +1"], "public", True, "differs: 1 of 2 equal, 1 of 2 differ"),
+    (["equal", "not run"], "public", True, "equal as far as run: 1 of 2 equal, 1 of 2 not run"),
+    (["not run"] * 2, "public", True, "not run"), (["not run"] * 2, "not public", True, "data not public"),
+    ([], "none needed", True, "drawn"), ([], "public", False, "not run"), ([], "not public", True, "data not public"),
+])
+def test_status_of_a_table(verdicts, data, drawn, status):
+    assert reports.item_status(pd.DataFrame({"table": "t", "verdict": verdicts}), data, drawn) == status
+
+
+def test_a_saved_comparison_comes_back(tmp_path, comparison):
+    rp.save_results("x", comparison[["row"]], comparison, results_dir=tmp_path)
+    back = reports.read_comparison(tmp_path, "x")
+    assert back["paper"].tolist() == comparison["paper"].tolist() and back.loc[1, "ours"] == 0.6
+    pd.testing.assert_frame_equal(rp.side_by_side(back, "Table 1"), rp.side_by_side(comparison, "Table 1"))
+    assert reports.read_comparison(tmp_path, "y").empty
 
 
 def test_markdown_table_escapes_and_leaves_blanks():
@@ -312,27 +336,30 @@ def other_squares(repeat):
 
 
 def test_part_key_depends_on_everything_that_matters(monkeypatch, tmp_path):
-    key = rp.part_key({"a": 1, "b": 2}, {"seed": 1}, "code")
-    assert key == rp.part_key({"b": 2, "a": 1}, {"seed": 1}, "code")
-    others = [rp.part_key({"a": 1, "b": 3}, {"seed": 1}, "code"), rp.part_key({"a": 1, "b": 2}, {"seed": 2}, "code"),
-              rp.part_key({"a": 1, "b": 2}, {"seed": 1}, "other")]
+    key = lr.part_key({"a": 1, "b": 2}, {"seed": 1}, "code")
+    assert key == lr.part_key({"b": 2, "a": 1}, {"seed": 1}, "code")
+    others = [lr.part_key({"a": 1, "b": 3}, {"seed": 1}, "code"), lr.part_key({"a": 1, "b": 2}, {"seed": 2}, "code"),
+              lr.part_key({"a": 1, "b": 2}, {"seed": 1}, "other")]
     (tmp_path / "module.py").write_text("x = 1")
-    monkeypatch.setattr(rp, "__path__", [str(tmp_path)])
-    others.append(rp.part_key({"a": 1, "b": 2}, {"seed": 1}, "code"))
+    monkeypatch.setattr(lr, "__path__", [str(tmp_path)])
+    lr.package_digest.cache_clear()
+    others.append(lr.part_key({"a": 1, "b": 2}, {"seed": 1}, "code"))
     (tmp_path / "module.py").write_text("x = 2")
-    others.append(rp.part_key({"a": 1, "b": 2}, {"seed": 1}, "code"))
+    lr.package_digest.cache_clear()
+    others.append(lr.part_key({"a": 1, "b": 2}, {"seed": 1}, "code"))
     assert len({key, *others}) == 6
     with pytest.raises(TypeError):
-        rp.part_key({"a": object()}, {})
+        lr.part_key({"a": object()}, {})
+    lr.package_digest.cache_clear()
 
 
 def test_source_code_holds_the_helpers_and_needs_a_written_function():
-    text = rp.source_code(test_a_notebook_without_the_tag_is_refused)
+    text = lr.source_code(test_a_notebook_without_the_tag_is_refused)
     assert text.startswith("def test_a_notebook") and "def notebook(" in text and "def folder(" not in text
-    assert rp.source_code(squares) == "def squares(repeat):\n    return pd.DataFrame({\"square\": [repeat**2]})\n"
+    assert lr.source_code(squares) == "def squares(repeat):\n    return pd.DataFrame({\"square\": [repeat**2]})\n"
     for wrong in (len, 3, eval("lambda repeat: repeat")):
         with pytest.raises(ValueError, match="compute must be a function written"):
-            rp.source_code(wrong)
+            lr.source_code(wrong)
 
 
 def test_parts_are_computed_once_and_anew_when_something_changes(tmp_path):
@@ -340,68 +367,20 @@ def test_parts_are_computed_once_and_anew_when_something_changes(tmp_path):
         return {f.name: f.stat().st_mtime_ns for f in (tmp_path / "x.parts").iterdir()}
 
     parts = [{"repeat": r} for r in range(1, 5)]
-    first = rp.run_parts("x", parts[:2], squares, {"seed": 1}, tmp_path)
+    first = lr.run_parts("x", parts[:2], squares, {"seed": 1}, tmp_path)
     before = files()
-    table = rp.run_parts("x", parts, squares, {"seed": 1}, tmp_path, n_jobs=2)
+    table = lr.run_parts("x", parts, squares, {"seed": 1}, tmp_path, n_jobs=2)
     assert table.to_dict("list") == {"square": [1, 4, 9, 16], "repeat": [1, 2, 3, 4]}
     pd.testing.assert_frame_equal(table.head(2), first)
     after = files()
     assert len(after) == 4 and {name: after[name] for name in before} == before
     for compute, shared in ((squares, {"seed": 2}), (other_squares, {"seed": 1})):
         n = len(files())
-        pd.testing.assert_frame_equal(rp.run_parts("x", parts, compute, shared, tmp_path), table)
+        pd.testing.assert_frame_equal(lr.run_parts("x", parts, compute, shared, tmp_path), table)
         assert len(files()) == n + 4
     for wrong in ([], parts + parts[:1]):
         with pytest.raises(ValueError, match="parts must be different dicts"):
-            rp.run_parts("x", wrong, squares, {}, tmp_path)
-
-
-LONG_RUN = """
-import sys, time
-import numpy as np
-import pandas as pd
-from gp_literate.replication import run_parts
-
-def slow(repeat):
-    with open(LOG, "a") as log:
-        print(repeat, file=log, flush=True)
-    time.sleep(0.4)
-    return pd.DataFrame({"mean": [np.random.default_rng([1, repeat]).normal()]})
-
-FOLDER, LOG = sys.argv[1:3]
-run_parts("long", [{"repeat": r} for r in range(1, 7)], slow, {"seed": 1}, FOLDER).to_csv(FOLDER + "/all.csv")
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_a_killed_run_continues_with_the_parts_that_are_missing(tmp_path):
-    script = tmp_path / "long.py"
-    script.write_text(LONG_RUN)
-
-    def start(folder):
-        (tmp_path / folder).mkdir(exist_ok=True)
-        return subprocess.Popen([sys.executable, str(script), str(tmp_path / folder), str(tmp_path / f"{folder}.log")])
-
-    def done(folder):
-        return sorted((tmp_path / folder / "long.parts").glob("[!.]*.parquet"))
-
-    run = start("killed")
-    deadline = time.time() + 60
-    while len(done("killed")) < 2 and time.time() < deadline:
-        time.sleep(0.02)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
-    finished = {f.name: (f.stat().st_mtime_ns, f.read_bytes()) for f in done("killed")}
-    assert 2 <= len(finished) < 6 and not (tmp_path / "killed/all.csv").exists()
-    assert start("killed").wait() == 0 and start("whole").wait() == 0
-    for f in done("killed"):
-        assert finished.get(f.name, (f.stat().st_mtime_ns, f.read_bytes())) == (f.stat().st_mtime_ns, f.read_bytes())
-    assert [f.name for f in done("killed")] == [f.name for f in done("whole")] and len(done("whole")) == 6
-    assert (tmp_path / "killed/all.csv").read_bytes() == (tmp_path / "whole/all.csv").read_bytes()
-    begun = [int(line) for line in (tmp_path / "killed.log").read_text().split()]
-    again = {r for r in begun if begun.count(r) > 1}
-    assert set(begun) == set(range(1, 7)) and len(again) <= 1  # only the part that was being computed
+            lr.run_parts("x", wrong, squares, {}, tmp_path)
 
 
 # --- the replications themselves ---

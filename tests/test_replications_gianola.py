@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from gp_literate import replication as rp
+from gp_literate.command_line import replications_named
 from gp_literate.datasets import DataUnavailableError, fetch_pine
 from gp_literate.gwas import gwas
 from gp_literate.multitrait_gblup import MultiTraitGBLUP
@@ -55,7 +56,7 @@ def test_printed_numbers_fit_together(targets):
 def test_parameters_of_the_three_replications():
     known = rp.list_replications()
     assert [name for name in known if name.startswith("gianola2020")] == NAMES
-    assert rp.replications_named("gianola2020", known) == NAMES
+    assert replications_named("gianola2020", known) == NAMES
     defaults = {name: {k: p.default for k, p in known[name].parameters.items()} for name in NAMES}
     for name in NAMES:
         assert {"profile", "seed", "n_jobs", "data_dir", "results_dir"} <= set(defaults[name])

@@ -75,7 +75,7 @@ def sound(tmp_path_factory):
           code('#| export\ndef fourfold(x):\n    "Four times `x`."\n    return double(double(x))'),
           code("fourfold(1)", shown="4"))
     write(nbs / "replications" / "demo.ipynb", "# Demo\n\n> A table", code(PARAMETERS, tags=["parameters"]),
-          code("seed", shown="1"))
+          code("f'Profile: {profile}'", shown="'Profile: smoke'"), code("seed", shown="1"))
     (root / "gp_literate").mkdir()
     (root / "gp_literate" / "__init__.py").write_text("")
     for command in ("nbdev_export", "nbdev_clean"):
@@ -174,6 +174,26 @@ def draw_without_picture(cells):
     cells.append(code("ax = plt.subplots()[1]"))
 
 
+PICTURE = {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"}
+
+
+def show_picture(cells, *options):
+    source = "\n".join([*options, "double(4)"])
+    cells.append(v4.new_code_cell(source, outputs=[v4.new_output("display_data", PICTURE)]))
+
+
+def picture_without_words(cells):
+    show_picture(cells, "#| slow")
+
+
+def picture_with_few_words(cells):
+    show_picture(cells, '#| fig-alt: "A plot"')
+
+
+def picture_with_words_not_quoted(cells):
+    show_picture(cells, "#| fig-alt: Doubles of numbers: a straight line")
+
+
 def lengthen(cells):
     cells[4]["source"] = "#| export\n" + "\n".join(f"a{i} = {i}" for i in range(41))
 
@@ -212,6 +232,9 @@ def missing_parameter(cells):
     ("00_thing.ipynb", skip_data_cell, "nbs/00_thing.ipynb: cell 8: flagged data, but stores no output"),
     ("00_thing.ipynb", mix_imports, "nbs/00_thing.ipynb: cell 8: imports and other code"),
     ("00_thing.ipynb", draw_without_picture, "nbs/00_thing.ipynb: draws figures, but stores no picture"),
+    ("00_thing.ipynb", picture_without_words, "nbs/00_thing.ipynb: cell 8: shows a picture without words"),
+    ("00_thing.ipynb", picture_with_few_words, "nbs/00_thing.ipynb: cell 8: the words for the picture are too few"),
+    ("00_thing.ipynb", picture_with_words_not_quoted, "nbs/00_thing.ipynb: cell 8: shows a picture without words"),
     ("00_thing.ipynb", lengthen, "nbs/00_thing.ipynb: cell 5: exports 41 lines"),
     ("00_thing.ipynb", name_own_path, "cell 6: an output names a path of the machine it ran on: /home/s"),
     ("00_thing.ipynb", widen, "nbs/00_thing.ipynb: cell 5: exports a line of 121 characters"),
@@ -271,6 +294,42 @@ def test_faults_of_the_site(project):
     must_fail("check_docs.py", project, "nbs/replications/orphan.ipynb is not in the sidebar",
               "the navigation names nbs/front.ipynb, which does not exist", "html-math-method is not mathml",
               "nbs/00_thing.ipynb: cell 6: a stored error output")
+
+
+def test_words_for_pictures(project):
+    words = '#| fig-alt: "A straight line: \\"double\\" against x"'
+    edit(project, "00_thing.ipynb", lambda cells: show_picture(cells, words))
+    path = project / "nbs" / "00_thing.ipynb"
+    assert not [p for p in check_notebooks.notebook_problems(common.read(path), path) if "picture" in p]
+    assert run("check_docs.py", project).returncode == 0
+    edit(project, "00_thing.ipynb", picture_without_words)
+    must_fail("check_docs.py", project, "nbs/00_thing.ipynb: 1 pictures without alternative text")
+
+
+def test_missing_style_sheet(project):
+    change(project, "_quarto.yml", "mathml}", "mathml, theme: {light: [cosmo, nbs/site.scss], dark: darkly}}")
+    must_fail("check_docs.py", project, "the style sheet nbs/site.scss does not exist")
+    (project / "nbs" / "site.scss").write_text("/*-- scss:rules --*/")
+    assert run("check_docs.py", project).returncode == 0
+
+
+def test_stale_reference_and_benchmarks(project):
+    patterns = '"nbs/replications/*.ipynb", "nbs/explanations/*.ipynb"'
+    change(project, "_quarto.yml", '"nbs/replications/*.ipynb"', patterns)
+    pages = [project / "nbs" / "explanations" / f"{name}.ipynb" for name in ("reference", "benchmarks")]
+    items = "".join(f"- nbs/explanations/{page.name}\n      " for page in pages)
+    change(project, "_quarto.yml", "- nbs/replications/demo", f"{items}- nbs/replications/demo")
+    (project / "benchmarks").mkdir()
+    (project / "benchmarks" / "README.md").write_text("| call | seconds |\n|---|---|\n| `double` | 1.0 |\n")
+    write(pages[0], "# Reference\n\n> Names", code("names", shown="`double` ([thing](#thing))"))
+    old = "| call | seconds |\n|---|---|\n| `double` | 0.9 |"
+    write(pages[1], "# Benchmarks\n\n> Numbers", code("text", shown=old))
+    must_fail("check_docs.py", project, "reference.ipynb: lacks other.fourfold; execute it again",
+              "benchmarks.ipynb: lacks 1 lines of benchmarks/README.md")
+    names = "([thing](#thing)), `fourfold` ([other](#other))"
+    change(project, "nbs/explanations/reference.ipynb", "([thing](#thing))", names)
+    change(project, "nbs/explanations/benchmarks.ipynb", "0.9", "1.0")
+    assert run("check_docs.py", project).returncode == 0
 
 
 def test_key_given_twice(project):

@@ -4,6 +4,7 @@ Works without Quarto: every notebook goes through nbdev's filter and pandoc, as 
 installed, the site is rendered as well, and a warning is a failure.
 """
 
+import ast
 import contextlib
 import io
 import json
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from html import escape as html_text
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -82,6 +84,16 @@ def configuration(root):
     for file in config.get("filters", []):
         if not (root / file).is_file():
             yield f"_quarto.yml: the filter {file} does not exist"
+    for file in sheets(config.get("format", {}).get("html", {}).get("theme", [])):
+        if not (root / file).is_file():
+            yield f"_quarto.yml: the style sheet {file} does not exist"
+
+
+def sheets(theme):
+    "The style sheets of one's own in a theme; themes of Quarto have no extension."
+    if isinstance(theme, str):
+        return [theme] if Path(theme).suffix else []
+    return [file for part in (theme.values() if isinstance(theme, dict) else theme) for file in sheets(part)]
 
 
 # --- one page ---------------------------------------------------------------------------------------------------------
@@ -103,12 +115,22 @@ def filtered(path):
     return json.loads(text), [str(w.message).splitlines()[0] for w in caught]
 
 
-def output_markdown(output):
-    "One stored output as Markdown; text and pictures need no checking."
+def output_markdown(output, alternative=""):
+    "One stored output as Markdown, a picture as Quarto sets it from the option fig-alt; text needs no checking."
     data = output.get("data", {})
+    if any(kind.startswith("image/") for kind in data):
+        return f'```{{=html}}\n<img alt="{html_text(alternative)}">\n```'
     if "text/html" in data and "text/markdown" not in data:
         return "```{=html}\n" + "".join(data["text/html"]) + "\n```"
     return "".join(data.get("text/markdown") or data.get("text/latex") or "")
+
+
+def option_text(value):
+    "A cell option as YAML reads it; nothing when it is no text."
+    with contextlib.suppress(yaml.YAMLError):
+        text = yaml.safe_load(value)
+        return text if isinstance(text, str) else ""
+    return ""
 
 
 def as_markdown(nb):
@@ -122,7 +144,8 @@ def as_markdown(nb):
                 continue
             if found.get("echo") != "false":
                 parts.append(f"`````python\n{text}\n`````")
-            parts += map(output_markdown, cell.get("outputs", []))
+            alternative = option_text(found.get("fig-alt", ""))
+            parts += [output_markdown(output, alternative) for output in cell.get("outputs", [])]
         elif cell["cell_type"] == "markdown":
             parts.append(text)
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -141,11 +164,11 @@ def to_html(markdown, root):
 
 
 class Page(HTMLParser):
-    "The identifiers, links and cross-references of an HTML page."
+    "The identifiers, links and cross-references of an HTML page, and the number of its pictures without words."
 
     def __init__(self, html):
         super().__init__()
-        self.ids, self.links, self.cited = set(), [], []
+        self.ids, self.links, self.cited, self.mute = set(), [], [], 0
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
@@ -153,6 +176,7 @@ class Page(HTMLParser):
         self.ids |= {attrs[k] for k in ("id", "name") if attrs.get(k)}
         self.links += [attrs[k] for k in ("href", "src") if attrs.get(k)]
         self.cited += (attrs.get("data-cites") or "").split()
+        self.mute += tag == "img" and not (attrs.get("alt") or "").strip()
 
 
 def labels(nb):
@@ -189,6 +213,8 @@ def page_problems(path, root):
         defined[label] = where
     problems += [f"@{key} refers to nothing on this page" for key in page.cited if key not in defined]
     page.ids |= defined.keys()
+    if page.mute:
+        problems.append(f"{page.mute} pictures without alternative text")
     return page, problems + complaints + said
 
 
@@ -224,7 +250,7 @@ def site_problems(root):
     "Everything wrong with the site, and the number of pages."
     os.chdir(root)
     sys.path.insert(0, str(root))
-    problems = [*configuration(root)]
+    problems = [*configuration(root), *stale_pages(root)]
     pages, files = {}, {}
     for path in common.notebooks(root):
         name, nb = path.relative_to(root), common.read(path)
@@ -239,6 +265,41 @@ def site_problems(root):
             if wrong := follow(link, path, root, pages, files):
                 problems.append(f"{path.relative_to(root)}: {wrong}")
     return problems, len(pages)
+
+
+# --- pages that show the rest of the project --------------------------------------------------------------------------
+
+
+def shown_text(path):
+    "Everything the stored outputs of a page say."
+    outputs = [o for _, cell in common.code_cells(common.read(path)) for o in cell["outputs"]]
+    return "\n".join("".join(v) for o in outputs for v in [o.get("text", ""), *o.get("data", {}).values()])
+
+
+def public_names(root):
+    "(module, name) of everything that a module's __all__ lists."
+    for file in sorted((root / "gp_literate").glob("*.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+                yield from ((file.stem, name) for name in ast.literal_eval(node.value))
+
+
+def stale_pages(root):
+    "Pages made from the package or the benchmarks that lack something which is there by now."
+    reference = root / "nbs" / "explanations" / "reference.ipynb"
+    if reference.is_file():
+        text = shown_text(reference)
+        lacking = [f"{module}.{name}" for module, name in public_names(root) if f"`{name}` ([{module}]" not in text]
+        if lacking:
+            more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+            yield f"nbs/explanations/reference.ipynb: lacks {', '.join(lacking[:5])}{more}; execute it again"
+    page, readme = root / "nbs" / "explanations" / "benchmarks.ipynb", root / "benchmarks" / "README.md"
+    if page.is_file() and readme.is_file():
+        text = shown_text(page)
+        rows = [line for line in readme.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+        if lacking := [row for row in rows if row not in text]:
+            missed = f"lacks {len(lacking)} lines of benchmarks/README.md"
+            yield f"nbs/explanations/benchmarks.ipynb: {missed}; execute it again"
 
 
 # --- Quarto -----------------------------------------------------------------------------------------------------------

@@ -9,9 +9,11 @@ from pathlib import Path
 import common
 
 LONGEST_EXPORT = 40  # lines in an exported cell
+SHORTEST_ALT = 5  # words that say what a picture shows
 LONGEST_LINE = 120  # ruff cannot ask it of the modules, where nbdev writes long lines of its own
 OWN_FOLDER = rf"{re.escape(str(common.ROOT))}|/(?:home|Users|root|var/folders|tmp/ipykernel_\d+)/"
 OWN_PATH = rf"(?<![\w.:/])(?:{OWN_FOLDER})[^\s<>'\"]*"
+OF_THE_MACHINE = {"n_jobs", "data_dir", "results_dir"}  # a stored page must not set them
 PARAMETERS = {"profile", "seed", "n_jobs", "data_dir", "results_dir"}
 
 
@@ -84,6 +86,17 @@ def stored_outputs(nb):
         yield "draws figures, but stores no picture"
 
 
+def pictures(nb):
+    "Every stored picture has words for those who do not see it: the option fig-alt, as YAML."
+    for i, cell in common.code_cells(nb):
+        if outputs_of(cell, "image/"):
+            value = common.directives(cell).get("fig-alt", "")
+            if not re.fullmatch(r'"(?:[^"\\]|\\["\\])*"', value):
+                yield f'cell {i}: shows a picture without words; begin it with #| fig-alt: "what the picture shows"'
+            elif len(value.split()) < SHORTEST_ALT:
+                yield f"cell {i}: the words for the picture are too few to say what it shows: {value}"
+
+
 def is_display_call(statement):
     "A call at the end of a cell whose value is displayed (assertions, setters and the like are not)."
     if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
@@ -92,30 +105,60 @@ def is_display_call(statement):
     return not re.match(r"(assert|set_|close|warmup|clear|append|update|add|savefig|mkdir|write|to_)", name)
 
 
+def tagged_cells(nb, tag):
+    return [(i, c) for i, c in common.code_cells(nb) if tag in c["metadata"].get("tags", [])]
+
+
+def assigned(cell):
+    "(values by name, statements that assign no literal) of a cell."
+    values, others = {}, []
+    for statement in common.parse(cell) or []:
+        targets = getattr(statement, "targets", [getattr(statement, "target", None)])
+        try:
+            values |= dict.fromkeys((t.id for t in targets), ast.literal_eval(statement.value))
+        except (AttributeError, ValueError):
+            others.append(ast.unparse(statement).splitlines()[0])
+    return values, others
+
+
 def parameters(nb):
     "One cell tagged `parameters` that assigns literals, and the kernel papermill needs."
-    tagged = [(i, c) for i, c in common.code_cells(nb) if "parameters" in c["metadata"].get("tags", [])]
+    tagged = tagged_cells(nb, "parameters")
     if len(tagged) != 1:
         yield f"{len(tagged)} cells tagged `parameters`, not one; papermill would not set anything"
     for i, cell in tagged:
-        names = set()
-        for statement in common.parse(cell) or []:
-            targets = getattr(statement, "targets", [getattr(statement, "target", None)])
-            try:
-                ast.literal_eval(statement.value)
-                names |= {t.id for t in targets}
-            except (AttributeError, ValueError):
-                yield f"cell {i}: `{ast.unparse(statement).splitlines()[0]}` assigns no literal"
-        if missing := PARAMETERS - names:
+        values, others = assigned(cell)
+        yield from (f"cell {i}: `{text}` assigns no literal" for text in others)
+        if missing := PARAMETERS - values.keys():
             yield f"cell {i}: parameters lack {', '.join(sorted(missing))}"
+        yield from stated_profile(nb, i, values)
     if "name" not in nb["metadata"].get("kernelspec", {}):
         yield "no kernelspec in the metadata; papermill cannot choose a kernel"
+
+
+def stated_profile(nb, i, defaults):
+    "A page says of which profile it is; the cell of other values than the defaults (tools/store_page.py) is in order."
+    values, injected = dict(defaults), tagged_cells(nb, "injected-parameters")
+    for k, cell in injected:
+        given, others = assigned(cell)
+        yield from (f"cell {k}: `{text}` assigns no literal" for text in others)
+        if k != i + 1 or len(injected) > 1:
+            yield f"cell {k}: injected parameters belong right after the parameters, once"
+        if wrong := (given.keys() - defaults.keys()) | (given.keys() & OF_THE_MACHINE):
+            yield f"cell {k}: sets {', '.join(sorted(wrong))}, which a stored page has no business to set"
+        values |= given
+    said = [m[1] for _, c in common.code_cells(nb) for o in c["outputs"]
+            if (m := re.match(r"\W?Profile: (\w+)", text_of(o)))]
+    if said != [values.get("profile")]:
+        yield (f"the page states {said or 'no profile'} instead of `Profile: {values.get('profile')}`, once: "
+               'print(f"Profile: {profile}") after the parameters')
 
 
 def notebook_problems(nb, path):
     "Everything wrong with one notebook."
     yield from form(nb, path)
     yield from stored_outputs(nb)
+    yield from pictures(nb)
     if path.parent.name == "replications":
         yield from parameters(nb)
 

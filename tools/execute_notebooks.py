@@ -1,4 +1,7 @@
-"Execute notebooks in place, each from a fresh kernel, and clean them. A failing notebook is left as it was."
+"""Execute notebooks in place, each from a fresh kernel and with its defaults, and clean them.
+
+A failing notebook is left as it was. Pages of longer runs: tools/store_page.py.
+"""
 
 import argparse
 import sys
@@ -10,11 +13,12 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 import common
+from gp_literate.replication import without_injected
 
 
 def execute(path):
     "Run one notebook in its own folder; True when every cell ran."
-    nb, start = nbformat.read(path, as_version=4), time.time()
+    nb, start = without_injected(nbformat.read(path, as_version=4)), time.time()
     try:
         NotebookClient(nb, kernel_name="python3", timeout=None, resources={"metadata": {"path": path.parent}}).execute()
     except CellExecutionError as error:

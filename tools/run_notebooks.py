@@ -4,6 +4,7 @@ Cells flagged slow or gpu are skipped; cells flagged data run where the data can
 its own: nbdev_test's own workers would wait minutes for the processes that joblib starts in a notebook.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import common
+from gp_literate.replication import without_injected
 
 FETCH = "from gp_literate.datasets import REGISTRY, fetch_file; [fetch_file(file) for file in REGISTRY]"
 LIMIT = 900  # seconds for one notebook
@@ -34,6 +36,13 @@ def environment():
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         env.setdefault(name, str(max(1, (os.cpu_count() or 1) // WORKERS)))
     return env
+
+
+def with_defaults(path):
+    "A page that shows a long run carries its parameters in a cell of their own; without it, the defaults count."
+    nb = common.read(path)
+    if len(without_injected(nb)["cells"]) < len(common.read(path)["cells"]):
+        path.write_text(json.dumps(nb), encoding="utf-8")
 
 
 def run_notebook(path, project, flags):
@@ -66,6 +75,8 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         project = Path(tmp).resolve()
         common.copy_project(root, project)
+        for path in common.notebooks(project):
+            with_defaults(path)
         with ThreadPoolExecutor(WORKERS) as pool:
             problems = list(pool.map(lambda name: run_notebook(project / name, project, "data" if data else ""), names))
     done = f"{len(names)} notebooks {'with' if data else 'without'} data, {time.time() - start:.0f} s"
