@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPORT = {"export", "exporti", "exports"}
+sys.path.insert(0, str(ROOT))  # the package these tools belong to, whatever project they look at
 
 
 def arguments(doc):
