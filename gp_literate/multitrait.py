@@ -334,7 +334,7 @@ def residual_products(
 class MultiTraitModel:
     "Phenotypes of several traits, fixed effects, marker terms: a sampler for the chain runner, as `GibbsModel`."
 
-    refresh = 50  # iterations between exact recomputations of the residuals
+    refresh = 25  # iterations between exact recomputations of the residuals, which joint moves round more often
     between = 10  # iterations between joint moves of effects and covariance, with several terms or records missing
     moves = True  # whether there are such moves
 

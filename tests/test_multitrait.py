@@ -290,7 +290,7 @@ def test_what_is_recorded(toy, missing):
     G, Y = toy[0], toy[2 if missing else 1]
     model, rng = MultiTraitModel(G, Y, NormalTraits()), np.random.default_rng(18)
     state = model.start(rng)
-    for _ in range(model.refresh + 2):  # the residuals have just been computed from scratch
+    for _ in range(30):
         model.step(state, rng)
     draw, used = model.record(state), ~np.isnan(Y).all(axis=1)
     u = np.array([marker_values(G, *model.terms[""].columns[:3], b) for b in state["effect"]])

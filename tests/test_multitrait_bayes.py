@@ -178,7 +178,7 @@ def test_any_number_of_markers(toy, p):
     G = np.ascontiguousarray(np.vstack([toy[0]] * 2)[:p])
     model, rng = MultiTraitModel(G, toy[1], ClassPrior(7.0, SIGMA)), np.random.default_rng(6)
     state = model.start(rng)
-    for _ in range(25):
+    for _ in range(49):
         model.step(state, rng)
     np.testing.assert_allclose(state["residual"], exact_trait_residual(model, state), atol=3e-5)
 
