@@ -49,6 +49,7 @@ test: $(DEV) ## run every check and test
 	@$(BIN)/ruff check --quiet gp_literate tests tools setup.py $(wildcard benchmarks) && echo "ok  ruff"
 	@$(BIN)/python tools/check_export.py
 	@$(BIN)/python tools/check_notebooks.py
+	@$(BIN)/python tools/check_parameters.py
 	@$(BIN)/python tools/check_docs.py
 	@$(BIN)/python tools/run_notebooks.py
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4

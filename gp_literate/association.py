@@ -9,7 +9,7 @@ __all__ = ['log_p_value', 'marker_tests', 'Scan', 'incidence', 'least_squares_sc
            'lowest_points', 'drop_records', 'rrblup_moments', 'TraitModel', 'least_squares_model', 'between_lines',
            'mixed_trait', 'dropped_parts', 'drop_missing', 'p3d_moments', 'with_dropped', 'exact_moments']
 
-# %% ../nbs/05_association.ipynb #1e0f2d96
+# %% ../nbs/05_association.ipynb #0b9c02df
 from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from scipy.special import betainc, betaln, hyp2f1
 from gp_literate.mixed_model import (
     SpectralFit,
     Spectrum,
+    beyond_fixed,
     fit_spectral,
     gls_moments,
     kernel_spectrum,
@@ -438,7 +439,7 @@ def rrblup_moments(
     num, den = (M[c - 2, c - 1], M[c - 2, c - 2]) if free else (np.nan, np.nan)
     return num, den, M[c - 1, c - 1], len(lost) - (c - 2 - int(used.sum()))
 
-# %% ../nbs/05_association.ipynb #af0c9585
+# %% ../nbs/05_association.ipynb #ff62ffeb
 class TraitModel(NamedTuple):
     "One trait, its records, and the model without markers."
 
@@ -467,9 +468,7 @@ def least_squares_model(
     n, q = Q.shape
     if n < q + 2:
         raise ValueError(f"{n} records are too few: {q} fixed effects, a marker and a variance need {q + 2}")
-    scan, rest = least_squares_scan(y, Q, Z), y - Q @ (Q.T @ y)
-    if np.linalg.norm(rest) <= 1e-10 * max(np.linalg.norm(y), np.finfo(float).tiny):
-        raise ValueError("y does not vary beyond the fixed effects: there is nothing to test")
+    scan, rest = least_squares_scan(y, Q, Z), beyond_fixed(y, Q, "test")
     Q = np.ascontiguousarray(Q)
     return TraitModel(name, scan, line, y, Q, rest, 1.0, lambda: np.zeros((0, 0)), Q, np.zeros((n, 0)), None, None)
 

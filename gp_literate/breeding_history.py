@@ -77,7 +77,7 @@ def founder_pairs(
     h = (rng.random((n, 2, n_loci), dtype=np.float32) < start_frequency).astype(np.int8)
     return Generation(h, np.arange(n) % 2 == 0, np.full(n, -1), np.full(n, -1))
 
-# %% ../nbs/02b_breeding_history.ipynb #249099b5
+# %% ../nbs/02b_breeding_history.ipynb #59039c88
 def pair_off(
     male,  # (n,) bool
     n_offspring: int,  # offspring in all
@@ -147,7 +147,7 @@ def expected_history(
     alike = (1 + F + 2 * (n - 1) * same + 2 * n * other) / (4 * n)
     return pd.DataFrame({"inbreeding": F, "same_sex": same, "other_sex": other, "heterozygosity": (1 - alike) / 2})
 
-# %% ../nbs/02b_breeding_history.ipynb #32bf7c3a
+# %% ../nbs/02b_breeding_history.ipynb #37b6a4e3
 def burn_in(
     generation: Generation,  # where it begins
     n_generations: int,  # generations of random mating at the same size

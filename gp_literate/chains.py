@@ -31,15 +31,21 @@ from .draws import Chain, Posterior, advance, bytes_text, gather, load_arviz, ma
 # %% ../nbs/07c_chains.ipynb #3e2faef0
 _all_ = ["Posterior", "load_arviz", "open_posterior", "seed_root"]
 
-# %% ../nbs/07c_chains.ipynb #e12f5360
+# %% ../nbs/07c_chains.ipynb #d2b5a951
 class Control:
     "What chains in one process share: the wish to stop, errors, and the progress bar."
 
-    def __init__(self, bar=None):
+    def __init__(
+        self,
+        bar=None,  # tqdm progress bar over the iterations of all chains; None: none
+    ):
         self.bar, self.lock, self.shown = bar, threading.Lock(), {}
         self.stop, self.interrupted, self.errors = False, False, []
 
-    def progress(self, chain):
+    def progress(
+        self,
+        chain,  # Chain
+    ):
         "Show the iterations done since the last call."
         with self.lock:
             if self.bar is not None:
@@ -50,7 +56,7 @@ class Control:
 class ChainError(RuntimeError):
     "A chain stopped; the message says which, where and why."
 
-# %% ../nbs/07c_chains.ipynb #48fcf556
+# %% ../nbs/07c_chains.ipynb #4a5b2e3f
 def run_chain(
     sampler,  # what makes the chains, see `check_sampler`
     plan,  # Plan
@@ -83,8 +89,14 @@ def run_chain(
         control.progress(chain)
     return chain
 
-# %% ../nbs/07c_chains.ipynb #980db898
-def chain_in_thread(sampler, plan, number, buffer, control) -> Chain | None:
+# %% ../nbs/07c_chains.ipynb #7a00529f
+def chain_in_thread(
+    sampler,  # what makes the chains, see `check_sampler`
+    plan,  # Plan
+    number,  # of the chain
+    buffer,  # name -> (draws, ...) arrays to fill; None: its own
+    control,  # Control shared with the other chains; takes the error, and the wish to stop
+) -> Chain | None:
     "One chain among others: an error stops the others, too, and is kept for later."
     if control.stop:
         return None
@@ -95,7 +107,11 @@ def chain_in_thread(sampler, plan, number, buffer, control) -> Chain | None:
         control.stop = True
 
 
-def chain_in_process(sampler, plan, number) -> Chain:
+def chain_in_process(
+    sampler,  # what makes the chains, see `check_sampler`
+    plan,  # Plan
+    number,  # of the chain
+) -> Chain:
     "One chain in a process of its own."
     with threadpool_limits(1, user_api="blas"):
         chain = run_chain(sampler, plan, number)
@@ -125,7 +141,7 @@ def interruptible(
     finally:
         signal.signal(signal.SIGINT, before)
 
-# %% ../nbs/07c_chains.ipynb #5351bc48
+# %% ../nbs/07c_chains.ipynb #6390142a
 def run_in_threads(
     sampler,  # what makes the chains, see `check_sampler`
     plan,  # Plan
@@ -189,7 +205,7 @@ class Estimate(NamedTuple):
             rows.append(f"time: {self.seconds:,.1f} s ({1 / self.iteration:,.0f} iterations/s a chain{rate})")
         return "\n".join(rows)
 
-# %% ../nbs/07c_chains.ipynb #f70554bc
+# %% ../nbs/07c_chains.ipynb #2552ff0e
 def time_iterations(
     sampler,  # what makes the chains, see `check_sampler`
     state,  # changed
@@ -227,7 +243,7 @@ def plan_estimate(
     seconds = iteration * plan.total * -(-plan.n_chains // workers)
     return Estimate(workers * one_state, summaries, rows * draw, on_disk, iteration, seconds, work)
 
-# %% ../nbs/07c_chains.ipynb #d9d26c38
+# %% ../nbs/07c_chains.ipynb #4f3731c4
 def estimate(
     sampler,  # what makes the chains, see `check_sampler`
     n_chains=4,  # chains
@@ -278,7 +294,7 @@ def check_room(
             advice = "a full disk stops the run, it can go on later"
             warnings.warn(f"the store {plan.path} may need {room}; {advice}", stacklevel=3)
 
-# %% ../nbs/07c_chains.ipynb #6d1789f9
+# %% ../nbs/07c_chains.ipynb #ec9d4e5f
 def sample(
     sampler,  # object with start, step, record, dims, coords
     n_chains=4,  # chains

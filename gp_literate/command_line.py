@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['replications_named', 'Attempt', 'main']
 
-# %% ../nbs/19_command_line.ipynb #b6690fe7
+# %% ../nbs/19_command_line.ipynb #8c0d65db
 import argparse
 import importlib
 import os
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from . import __version__
-from .parts import duration, use_cluster
+from .parts import check_jobs, duration, use_cluster
 from gp_literate.replication import (
     LockHeld,
     ReplicationFailed,
@@ -100,14 +100,17 @@ def replications_named(
     paper = [other for other in known if other.startswith(f"{name}_")]
     return paper if paper and name not in known else [look_up(name, known, "replication")]
 
-# %% ../nbs/19_command_line.ipynb #bf2f9208
+# %% ../nbs/19_command_line.ipynb #eb4a60a2
 def _parameters(replication, args, typed=()):
     "Values for one replication: profile and n_jobs from the options, others as typed; ValueError for unknown names."
     known, values = replication.parameters, {"profile": args.profile, "n_jobs": args.n_jobs}
     values = {key: value for key, value in values.items() if value is not None}
+    check_jobs(args.n_jobs)
     for key in [*values, *(key for key, _ in typed)]:
         look_up(key, known, f"parameter of {replication.name}")
-    return values | {key: parse_value(key, text, known[key].default) for key, text in typed}
+    values |= {key: parse_value(key, text, known[key].default) for key, text in typed}
+    check_jobs(values.get("n_jobs"))
+    return values
 
 
 def _print_run(run):
@@ -136,14 +139,14 @@ def _run_command(args):
             _print_run(run_replication(name, parameters, results_dir, progress=not args.no_progress))
     return 0
 
-# %% ../nbs/19_command_line.ipynb #c93851d2
+# %% ../nbs/19_command_line.ipynb #73554bde
 class Attempt(NamedTuple):
     "What became of one replication of `replicate all`."
 
-    name: str
-    ok: bool
+    name: str  # of the replication
+    ok: bool  # whether it came to its end
     said: str  # counts of verdicts, or the error
-    seconds: float
+    seconds: float  # that it took
 
 
 def _attempt(name, parameters, results_dir, progress):
@@ -159,9 +162,10 @@ def _attempt(name, parameters, results_dir, progress):
     said = summary_line(comparison) if "verdict" in comparison else "run; compares itself with no paper"
     return Attempt(name, True, said, time.time() - start)
 
-# %% ../nbs/19_command_line.ipynb #30bffe28
+# %% ../nbs/19_command_line.ipynb #0e19616a
 def _all_command(args):
     "`replicate all`: run everything, then say what became of each, and write the report. -> 1 when one failed"
+    check_jobs(args.n_jobs)
     known, attempts = list_replications(), []
     args.n_jobs = args.n_jobs or os.cpu_count()
     runs = {name: {"profile": args.profile, "n_jobs": args.n_jobs} for name in known}

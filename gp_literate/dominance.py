@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['dominance_codes', 'dominance_input', 'dominance_matrix']
 
-# %% ../nbs/03a_dominance.ipynb #43847995
+# %% ../nbs/03a_dominance.ipynb #b5ba371f
 import numpy as np
-import pandas as pd
 
-from .kernels import kept_markers, relationship_codes, cross_product
+from .kernels import cross_product, kept_markers, relationship_codes, with_ids
 
 # %% ../nbs/03a_dominance.ipynb #37e191bd
 def dominance_codes(
@@ -28,7 +27,7 @@ def dominance_codes(
         H[np.isnan(G)] = 0
     return H
 
-# %% ../nbs/03a_dominance.ipynb #4d3649e9
+# %% ../nbs/03a_dominance.ipynb #94987008
 def dominance_input(
     G,  # (n, p) markers; array or DataFrame
 ) -> np.ndarray:  # (n, p)
@@ -45,7 +44,7 @@ def dominance_input(
         )
     return G
 
-# %% ../nbs/03a_dominance.ipynb #3ba11632
+# %% ../nbs/03a_dominance.ipynb #b2fd57b1
 def dominance_matrix(
     G,  # (n, p) markers coded -1/0/1, NaN missing; array or DataFrame
     convention="statistical",  # Vitezica et al. (2013), or "heterozygosity": Su et al. (2012)
@@ -61,4 +60,4 @@ def dominance_matrix(
     het = 2 * p * (1 - p)
     scale = (het**2).sum() if convention == "statistical" else (het * (1 - het)).sum()
     D = cross_product(calls, recode=lambda block, s: dominance_codes(block, p[s], convention)) / scale
-    return pd.DataFrame(D, G.index, G.index) if isinstance(G, pd.DataFrame) else D
+    return with_ids(D, G)

@@ -49,7 +49,7 @@ def with_store(
         raise ValueError(f"checkpoint must be seconds, zero or more, got {checkpoint!r}")
     return plan if path is None else replace(plan, path=Path(path), checkpoint=checkpoint, block=block_length(plan))
 
-# %% ../nbs/07b_draw_store.ipynb #343c83e1
+# %% ../nbs/07b_draw_store.ipynb #e65109f2
 def write_whole(
     path,  # file
     write,  # called with the open file
@@ -65,7 +65,10 @@ def write_whole(
         raise
 
 
-def write_json(path, content):
+def write_json(
+    path,  # of the file
+    content,  # dictionary of what JSON knows
+):
     "A dictionary as a JSON file."
     write_whole(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
 
@@ -97,7 +100,7 @@ def create_store(
     write_json(part / RUN, settings)
     os.rename(part, plan.path)
 
-# %% ../nbs/07b_draw_store.ipynb #7547c0f4
+# %% ../nbs/07b_draw_store.ipynb #30690fd0
 def run_key(
     plan,  # Plan
 ) -> str:
@@ -106,7 +109,10 @@ def run_key(
     return hashlib.sha256(json.dumps(lasting).encode()).hexdigest()[:16]
 
 
-def checkpoint_file(path, number) -> Path:
+def checkpoint_file(
+    path,  # of the store
+    number,  # of the chain
+) -> Path:
     "Where the checkpoint of a chain is."
     return Path(path) / f"chain{number}.npz"
 
@@ -138,7 +144,7 @@ def read_checkpoint(
         arrays = {name: saved[name] for name in saved.files if name.startswith(tuple(wanted))}
         return json.loads(saved["meta"].tobytes()), arrays
 
-# %% ../nbs/07b_draw_store.ipynb #74f3a99d
+# %% ../nbs/07b_draw_store.ipynb #a6af7632
 def resume_chain(
     sampler,  # what makes the chains, see `check_sampler`
     plan,  # Plan
@@ -179,7 +185,7 @@ def explain_full_disk(
         advice = "free some space and call sample again with the same arguments: it goes on from there"
         raise DiskFull(error.errno, f"no space left for the store; {safe}; {advice}", str(path)) from error
 
-# %% ../nbs/07b_draw_store.ipynb #37775f91
+# %% ../nbs/07b_draw_store.ipynb #c058e43c
 class Writer:
     "Writes the draws and the checkpoints of one chain; DiskFull when there is no space."
 
@@ -201,7 +207,10 @@ class Writer:
         safe = f"chain {self.chain.number} is safe up to iteration {self.safe} of {self.plan.total}"
         return explain_full_disk(self.plan.path, safe)
 
-    def flush(self, draws):
+    def flush(
+        self,
+        draws,  # Draws of the chain; its buffer counts as empty afterwards
+    ):
         "Write the draws that are not on disk yet."
         with self.explain():
             if new := draws.count - draws.flushed:
@@ -209,7 +218,10 @@ class Writer:
                     array[self.chain.number, draws.flushed : draws.count] = draws.buffer[name][:new]
         draws.flushed = draws.count
 
-    def save(self, after=0.0):
+    def save(
+        self,
+        after=0.0,  # age of the last checkpoint, s, below which nothing is written
+    ):
         "Write the draws, then a checkpoint that covers them, if the last one is so many seconds old."
         if self.chain.iteration > self.safe and time.perf_counter() - self.time >= after:
             self.flush(self.chain.draws)
@@ -237,7 +249,7 @@ def lock_chain(
             pass  # a file system without locks
         yield
 
-# %% ../nbs/07b_draw_store.ipynb #98d06731
+# %% ../nbs/07b_draw_store.ipynb #517b5286
 def identify(
     sampler,  # what makes the chains, see `check_sampler`
     state,  # its state from a fixed seed, changed
@@ -250,14 +262,17 @@ def identify(
     return {"step": {name: [float(v.mean()), float((v**2).mean())] for name, v in values.items() if v.size}}
 
 
-def same_sampler(there, here) -> bool:
+def same_sampler(
+    there,  # what `identify` said of the sampler in the store
+    here,  # what it says of this one
+) -> bool:
     "Whether two fingerprints are the same, up to rounding on another processor."
     if set(there) != set(here) or "fingerprint" in here:
         return there == here
     there, here = there["step"], here["step"]
     return set(there) == set(here) and all(np.allclose(there[k], here[k], rtol=1e-4, equal_nan=True) for k in here)
 
-# %% ../nbs/07b_draw_store.ipynb #c37c60b8
+# %% ../nbs/07b_draw_store.ipynb #99aa31b4
 def run_settings(
     plan,  # Plan
     who,  # what identify returned
@@ -270,7 +285,10 @@ def run_settings(
     return json.loads(json.dumps(settings | {"labels": hashes, "sampler": who, "about": about}))
 
 
-def unlike(there, here) -> list[str]:
+def unlike(
+    there,  # dictionary of the store
+    here,  # dictionary of this run
+) -> list[str]:
     "Keys whose values differ between two dictionaries."
     return [key for key in there | here if there.get(key) != here.get(key)]
 
@@ -292,7 +310,7 @@ def differences(
         found.append("the sampler differs (its data, or its settings)")
     return found
 
-# %% ../nbs/07b_draw_store.ipynb #03392210
+# %% ../nbs/07b_draw_store.ipynb #2babed67
 def read_settings(
     path,  # of the store
 ) -> dict | None:  # None: nothing there
@@ -328,8 +346,10 @@ def prepare_store(
             write_json(plan.path / RUN, here)
     return plan
 
-# %% ../nbs/07b_draw_store.ipynb #6d43120a
-def stored_seed(path) -> np.random.SeedSequence | None:  # None: no store there
+# %% ../nbs/07b_draw_store.ipynb #e0e8f5c6
+def stored_seed(
+    path,  # of the store
+) -> np.random.SeedSequence | None:  # None: no store there
     "The seed of a store."
     there = read_settings(path)
     return there and np.random.SeedSequence(there["seed"], spawn_key=there["branch"])

@@ -23,13 +23,16 @@ import pandas as pd
 import xarray as xr
 from numba import njit
 
-# %% ../nbs/07a_draws.ipynb #b7680891
+# %% ../nbs/07a_draws.ipynb #6799c7d5
 class NormalGibbs:
     "Gibbs sampler of the mean and variance of normal data: a toy whose posterior is known."
 
     dims, coords = {"mean": (), "variance": ()}, {}
 
-    def __init__(self, y):
+    def __init__(
+        self,
+        y,  # (n,) data
+    ):
         self.y = np.asarray(y, float)
 
     def start(self, rng):
@@ -44,13 +47,18 @@ class NormalGibbs:
         return {"mean": float(state["mean"]), "variance": float(state["variance"])}
 
     def fingerprint(self):
+        "What makes two of these samplers the same: their data."
         return f"normal data {self.y.tolist()}"
 
-# %% ../nbs/07a_draws.ipynb #5be93c20
+# %% ../nbs/07a_draws.ipynb #7704f3d1
 class Walk:
     "p components that remember a share ρ of their last value: a toy whose effective sample size is known."
 
-    def __init__(self, p, rho=0.5):
+    def __init__(
+        self,
+        p,  # number of components
+        rho=0.5,  # ρ, from 0 (independent draws) to below 1
+    ):
         self.p, self.rho = p, rho
         self.dims = {"x": ("component",), "positive": ("component",), "first": (), "largest": ()}
         self.coords = {"component": [f"c{i}" for i in range(p)]}
@@ -92,7 +100,7 @@ def check_state(
             raise TypeError(f"state[{name!r}] must be a NumPy array of numbers (0-d for a single one), got {kind}")
     return {name: value.copy(order="K") for name, value in state.items()}
 
-# %% ../nbs/07a_draws.ipynb #8a386749
+# %% ../nbs/07a_draws.ipynb #87d6a918
 class Variable(NamedTuple):
     "A recorded variable: names and lengths of its axes, and the type its draws are kept in."
 
@@ -101,7 +109,11 @@ class Variable(NamedTuple):
     dtype: str  # type that draws are kept in
 
 
-def describe_variable(name, value, dims) -> Variable:
+def describe_variable(
+    name,  # of the variable, for messages
+    value,  # number or array as `record` gave it
+    dims,  # names of its axes; a text for a single one
+) -> Variable:
     "Scalars are kept in double, arrays in single precision, counts and yes/no as they are; ValueError for a misfit."
     value, dims = np.asarray(value), (dims,) if isinstance(dims, str) else tuple(dims)
     if value.dtype.kind not in "biuf":
@@ -125,7 +137,7 @@ def describe_variables(
         raise ValueError(f"dims must name the axes of everything recorded (() for a number); it lacks {unnamed}")
     return {name: describe_variable(name, value, sampler.dims[name]) for name, value in record.items()}
 
-# %% ../nbs/07a_draws.ipynb #6b9ebda3
+# %% ../nbs/07a_draws.ipynb #21703c04
 def axis_labels(
     sampler,  # what makes the chains, see `check_sampler`
     variables,  # name -> Variable
@@ -142,7 +154,10 @@ def axis_labels(
     return labels
 
 
-def plain_labels(dim, values) -> np.ndarray:
+def plain_labels(
+    dim,  # name of the axis, for the message
+    values,  # (length,) labels: numbers or texts
+) -> np.ndarray:
     "Labels as an array of numbers or text; ValueError for anything else."
     values = np.asarray(values)
     if values.dtype.kind not in "biufU" and all(isinstance(value, str) for value in values):
@@ -209,7 +224,7 @@ def combine_moments(
     spread = square.sum(axis=0) + (count[:, None] * (mean - common) ** 2).sum(axis=0)
     return common, np.sqrt(spread / (total - 1)) if total > 1 else np.full_like(common, np.nan)
 
-# %% ../nbs/07a_draws.ipynb #90d7c589
+# %% ../nbs/07a_draws.ipynb #fa6cda6b
 @dataclass(frozen=True)
 class Plan:
     "Everything about a run except the sampler."
@@ -248,8 +263,12 @@ class Plan:
         "Numbers in one record."
         return sum(int(np.prod(variable.shape)) for variable in self.variables.values())
 
-# %% ../nbs/07a_draws.ipynb #4f10fbff
-def check_count(name, value, least):
+# %% ../nbs/07a_draws.ipynb #017b03bc
+def check_count(
+    name,  # of the argument, for the message
+    value,  # what was given
+    least,  # smallest value allowed
+):
     "The value as an int; TypeError or ValueError when it is no whole number, or too small."
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
@@ -271,7 +290,7 @@ def which_to_keep(
         raise ValueError(f"keep: {odd} are not recorded; there are {list(variables)}")
     return tuple(name for name in variables if name in set(keep))
 
-# %% ../nbs/07a_draws.ipynb #a1b0c962
+# %% ../nbs/07a_draws.ipynb #01fc1e10
 def make_plan(
     sampler,  # what makes the chains, see `check_sampler`
     n_chains=4,  # chains
@@ -292,7 +311,7 @@ def make_plan(
         raise ValueError(f"{sorted(both)} are names of variables and of axes; choose others")
     return Plan(variables, labels, which_to_keep(keep, variables), **sizes, root=seed_root(seed)), state
 
-# %% ../nbs/07a_draws.ipynb #ca810441
+# %% ../nbs/07a_draws.ipynb #a5a1326a
 class Draws:
     "Moments of everything recorded by one chain, and a buffer of the draws that are kept."
 
@@ -314,7 +333,10 @@ class Draws:
         arrays = {name: where for name, where in plan.slices.items() if name not in self.scalars}
         self.arrays = [(name, self.mean[where], self.square[where]) for name, where in arrays.items()]
 
-    def add(self, record):
+    def add(
+        self,
+        record,  # name -> number or array, the same names and shapes in every draw
+    ):
         "One more draw; ValueError for a value that is not finite or a new shape."
         self.count = count = self.count + 1
         for i, name in enumerate(self.scalars):
@@ -328,7 +350,7 @@ class Draws:
         for name, rows in self.buffer.items():
             rows[row] = record[name]
 
-# %% ../nbs/07a_draws.ipynb #859befff
+# %% ../nbs/07a_draws.ipynb #aba2d08f
 def explain_record(
     draws,  # Draws
     record,  # the draw
@@ -340,7 +362,7 @@ def explain_record(
     bad = [name for name, value in record.items() if not np.isfinite(value).all()]
     return f"recorded {bad[0]!r} is not finite: {np.ravel(record[bad[0]])[:5]}"
 
-# %% ../nbs/07a_draws.ipynb #0f3871ec
+# %% ../nbs/07a_draws.ipynb #a8a0732b
 @dataclass
 class Chain:
     "One chain on its way."
@@ -363,7 +385,7 @@ def start_chain(
     rng = chain_generator(plan.root, number)
     return Chain(number, check_state(sampler.start(rng)), rng, Draws(plan, buffer))
 
-# %% ../nbs/07a_draws.ipynb #2cc0344a
+# %% ../nbs/07a_draws.ipynb #06623b42
 def advance(
     chain,  # Chain, changed
     sampler,  # what makes the chains, see `check_sampler`
@@ -401,7 +423,7 @@ def check_finite(state):
         if value.dtype.kind in "fc" and not np.isfinite(value).all():
             raise ValueError(f"state {name!r} is not finite any more: {value[~np.isfinite(value)][:5]}")
 
-# %% ../nbs/07a_draws.ipynb #b7372b6b
+# %% ../nbs/07a_draws.ipynb #b559534b
 @dataclass(frozen=True)
 class Posterior:
     "Draws that were kept, and mean and standard deviation of everything recorded."
@@ -427,7 +449,10 @@ class Posterior:
         "The kept draws as ArviZ's InferenceData."
         return to_arviz(self)
 
-    def summary(self, names=None) -> pd.DataFrame:
+    def summary(
+        self,
+        names=None,  # variables; None: all that are single numbers
+    ) -> pd.DataFrame:
         "Mean, sd, Monte Carlo error, effective sample size and R-hat; of all numbers, or of the variables named."
         return summarise(self, names)
 
@@ -491,7 +516,7 @@ def gather(
     seconds = sum(chain.seconds for chain in chains)
     return make_posterior(plan, [chain.number for chain in chains], moments, draws, seconds=seconds)
 
-# %% ../nbs/07a_draws.ipynb #a665e594
+# %% ../nbs/07a_draws.ipynb #b6bb0d5e
 def posterior_rows(
     posterior,  # Posterior
 ) -> dict[str, str]:
@@ -509,7 +534,9 @@ def posterior_rows(
     return rows | {"size of draws": bytes_text(posterior.draws.nbytes) + (", on disk" if info["path"] else "")}
 
 
-def bytes_text(size) -> str:
+def bytes_text(
+    size,  # number of bytes
+) -> str:
     "Bytes in words."
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:

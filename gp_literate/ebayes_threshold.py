@@ -77,7 +77,7 @@ def inclusion_at(
     "Posterior probability that the mean is not zero (@eq-inclusion)."
     return 1.0 / (1.0 + odds / (1.0 + beta_at(z, a)))
 
-# %% ../nbs/13_ebayes_threshold.ipynb #f5162192
+# %% ../nbs/13_ebayes_threshold.ipynb #ff9acedc
 BERNOULLI = np.array([(-1) ** (k + 1) * 2 * zeta(2 * k) / (2 * math.pi) ** (2 * k) for k in range(1, 11)])  # B₂ₖ/(2k)!
 NODES, NODE_WEIGHTS = (np.ascontiguousarray(v) for v in np.polynomial.legendre.leggauss(8))
 
@@ -265,7 +265,7 @@ def median_at(
     "Posterior median of μ, zero up to the threshold."
     return median_above(z, odds, a) if odds_at(z, a)[0] > odds else 0.0
 
-# %% ../nbs/13_ebayes_threshold.ipynb #0f2f8623
+# %% ../nbs/13_ebayes_threshold.ipynb #a5d2364b
 @njit(cache=True, nogil=True)
 def fill_beta(
     x,  # (p,) values
@@ -364,7 +364,7 @@ def threshold_vector(
     shrink(x, sd, odds, t, a, rule, out)
     return w, t
 
-# %% ../nbs/13_ebayes_threshold.ipynb #c5289d88
+# %% ../nbs/13_ebayes_threshold.ipynb #03fe5f6c
 PRIORS = ("cauchy", "laplace")
 
 
@@ -401,7 +401,7 @@ def check_weight(
         )
     return float(weight)
 
-# %% ../nbs/13_ebayes_threshold.ipynb #4cc56aa2
+# %% ../nbs/13_ebayes_threshold.ipynb #46f60d9f
 def check_finite(
     x,  # numbers, any shape
     name="x",  # how to call it in messages
@@ -458,7 +458,7 @@ def check_sd(
         raise ValueError("some value of x is more than 1e100 standard errors; check sd")
     return values
 
-# %% ../nbs/13_ebayes_threshold.ipynb #19d87a60
+# %% ../nbs/13_ebayes_threshold.ipynb #5368da39
 RATES = (0.04, 3.0)  # where the rate is looked for
 
 
@@ -537,44 +537,65 @@ def ebayes_threshold(
     "Estimates by empirical-Bayes thresholding; `ebayes_fit` returns the weight and the threshold besides."
     return ebayes_fit(x, sd, prior, a, rule, universal).estimate
 
-# %% ../nbs/13_ebayes_threshold.ipynb #ce3acae6
+# %% ../nbs/13_ebayes_threshold.ipynb #050ab085
 @vectorize(cache=True)
-def beta_each(z, a):
+def beta_each(
+    z,  # values in standard errors
+    a,  # rate of the Laplace density; 0: quasi-Cauchy
+):
     "β of every number."
     return beta_at(abs(z), a)
 
 
 @vectorize(cache=True)
-def inclusion_each(z, odds, a):
+def inclusion_each(
+    z,  # values in standard errors
+    odds,  # (1 - w)/w
+    a,  # rate of the Laplace density; 0: quasi-Cauchy
+):
     "Inclusion probability of every number."
     return inclusion_at(abs(z), odds, a)
 
 
 @vectorize(cache=True)
-def mean_each(z, odds, a):
+def mean_each(
+    z,  # values in standard errors
+    odds,  # (1 - w)/w
+    a,  # rate of the Laplace density; 0: quasi-Cauchy
+):
     "Posterior mean of every number."
     return math.copysign(mean_at(abs(z), odds, a), z)
 
 
 @vectorize(cache=True)
-def median_each(z, odds, a):
+def median_each(
+    z,  # values in standard errors
+    odds,  # (1 - w)/w
+    a,  # rate of the Laplace density; 0: quasi-Cauchy
+):
     "Posterior median of every number."
     m = median_at(abs(z), odds, a)
     return math.copysign(m, z) if m > 0.0 else 0.0
 
-
+# %% ../nbs/13_ebayes_threshold.ipynb #3985bf4e
 @vectorize(cache=True)
-def threshold_each(odds, a):
+def threshold_each(
+    odds,  # (1 - w)/w
+    a,  # rate of the Laplace density; 0: quasi-Cauchy
+):
     "Threshold of every odds."
     return threshold_at(odds, a)
 
 
 @vectorize(cache=True)
-def odds_each(t, a):
+def odds_each(
+    t,  # thresholds, ≥ 0
+    a,  # rate of the Laplace density; 0: quasi-Cauchy
+):
     "Odds of every threshold."
     return odds_at(t, a)[0]
 
-# %% ../nbs/13_ebayes_threshold.ipynb #8e7d3011
+# %% ../nbs/13_ebayes_threshold.ipynb #e7ac8824
 def marginal_beta(
     z,  # values in standard errors, any shape
     prior="cauchy",  # or "laplace"
@@ -603,7 +624,7 @@ def posterior_mean(
     "Posterior mean (@eq-mean)."
     return quietly(mean_each, check_finite(z, "z"), odds_of(weight), check_prior(prior, a))
 
-# %% ../nbs/13_ebayes_threshold.ipynb #99296132
+# %% ../nbs/13_ebayes_threshold.ipynb #3ff101eb
 def posterior_median(
     z,  # values in standard errors, any shape
     weight,  # w, 0 to 1
@@ -630,7 +651,7 @@ def odds_of(
     w = check_weight(weight)
     return (1 - w) / w if w > 0 else math.inf
 
-# %% ../nbs/13_ebayes_threshold.ipynb #f6cd0da1
+# %% ../nbs/13_ebayes_threshold.ipynb #597954b3
 def threshold_from_weight(
     weight,  # numbers from 0 to 1, any shape
     prior="cauchy",  # or "laplace"
@@ -665,7 +686,7 @@ def weight_from_data(
     z, rate = check_vector(z), check_prior(prior, a)
     return best_weight(quietly(beta_each, z, rate), lowest_weight(len(z), rate, bool(universal)))
 
-# %% ../nbs/13_ebayes_threshold.ipynb #2469c27d
+# %% ../nbs/13_ebayes_threshold.ipynb #c82bc0cb
 @njit(cache=True, nogil=True)
 def threshold_rows(
     X,  # (k, p) values, rows contiguous

@@ -6,7 +6,7 @@
 __all__ = ['eigen_step', 'KernelBasis', 'kernel_basis', 'EigenModel', 'draw_all', 'eigen_record', 'eigen_axes', 'eigen_markers',
            'recover_effects', 'eigen_fitted', 'flat_draws', 'Kernel', 'KernelTerm', 'kernel_step']
 
-# %% ../nbs/08a_eigenbasis.ipynb #857ad4ad
+# %% ../nbs/08a_eigenbasis.ipynb #badd8168
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -16,9 +16,9 @@ from numba import njit
 from .gibbs import check_data, check_fixed, describe_columns
 from .kernels import cross_product, marker_blocks
 from .mixed_model import average_variance, check_kernel, kernel_spectrum, rotate
-from .priors import DataScale, NormalPrior, residual_prior
+from .priors import DataScale, NormalPrior, draw_multiplier, rescale, residual_prior
 
-# %% ../nbs/08a_eigenbasis.ipynb #746513dc
+# %% ../nbs/08a_eigenbasis.ipynb #94c2ff9b
 @njit(cache=True, nogil=True)
 def eigen_step(
     values,  # (r,) eigenvalues d
@@ -29,10 +29,10 @@ def eigen_step(
     vb,  # variance of effects
     ve,  # residual variance
     rng,
-):  # Σ α²/d, residual sum of squares
+):  # Σ α²/d, residual sum of squares e'e, α'α, α'e
     "Draw the genetic coordinates, then the fixed effects (@eq-alpha)."
     r, q = len(values), len(gamma)
-    rhs, scores, rss = np.zeros(q), 0.0, 0.0
+    rhs, scores, rss, size, along = np.zeros(q), 0.0, 0.0, 0.0, 0.0
     for i in range(r):
         z = inside[i, q]
         for c in range(q):
@@ -52,7 +52,9 @@ def eigen_step(
         for c in range(q):
             e -= row[c] * gamma[c]
         rss += e * e
-    return scores, rss
+        if i < r:
+            size, along = size + alpha[i] ** 2, along + alpha[i] * e
+    return scores, rss, size, along
 
 # %% ../nbs/08a_eigenbasis.ipynb #543f0eab
 class KernelBasis(NamedTuple):
@@ -126,18 +128,21 @@ class EigenModel:
         "What one draw consists of."
         return eigen_record(self, state)
 
-# %% ../nbs/08a_eigenbasis.ipynb #9e7fb6af
+# %% ../nbs/08a_eigenbasis.ipynb #ebf3d8b4
 def draw_all(
     model,  # EigenModel
     state,  # changed
     rng,
 ):
-    "One iteration: coordinates, fixed effects, both variances."
+    "One iteration: coordinates, fixed effects, variance of effects, both together, residual variance."
     vb, ve = float(state["effect_variance"]), float(state["residual_variance"])
     data = (model.basis.values, model.rotated.inside, model.rotated.outside)
-    scores, rss = eigen_step(*data, state["alpha"], state["gamma"], vb, ve, rng)
+    scores, rss, size, along = eigen_step(*data, state["alpha"], state["gamma"], vb, ve, rng)
     df, scale = model.prior.df, model.prior.scale
     state["effect_variance"][...] = (scale + scores) / rng.chisquare(df + len(state["alpha"]))
+    c = draw_multiplier((*model.prior.orbit(state), 0.0), size / ve, along / ve, rng)
+    rescale(state, c)
+    rss += (c - 1) * ((c - 1) * size - 2 * along)
     state["residual_variance"][...] = model.residual.draw(rng, len(model.basis.used), rss)
 
 # %% ../nbs/08a_eigenbasis.ipynb #9b6fc8d3
@@ -229,7 +234,7 @@ def flat_draws(
     values = posterior.draws[name].values
     return values.reshape(-1, *values.shape[2:]).astype(float)
 
-# %% ../nbs/08a_eigenbasis.ipynb #f7abc368
+# %% ../nbs/08a_eigenbasis.ipynb #5b59ac56
 @dataclass(frozen=True)
 class Kernel:
     "A kernel as a term of `GibbsModel`, for its dictionary of priors."
@@ -249,7 +254,7 @@ class KernelTerm:
 
     names = ("alpha", "own", "effect_variance")
 
-    def __init__(self, basis, prior):
+    def __init__(self, basis, prior):  # KernelBasis of K, NormalPrior of σ²: resolved
         self.basis, self.prior = basis, prior
 
     def start(self):

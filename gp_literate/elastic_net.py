@@ -74,12 +74,12 @@ def gradients(
     products = np.split(marker_products(rows, stacked), ends[:-1])
     return [np.abs(g) / (s.spread * len(s.lines)) for s, g in zip(sets, products, strict=True)]
 
-# %% ../nbs/14b_elastic_net.ipynb #b504df1e
+# %% ../nbs/14b_elastic_net.ipynb #13a7a59d
 def lambda_path(
     largest,  # the λ at which all effects are zero
     n,  # training lines
     p,  # markers
-    n_lambdas=100,
+    n_lambdas=100,  # how many λ, evenly spaced on the logarithmic scale
     smallest=None,  # last λ, as a share of the largest; None: 0.01, or 0.0001 when n >= p
 ) -> np.ndarray:  # (n_lambdas,) decreasing
     "glmnet's sequence of penalties."
@@ -116,7 +116,7 @@ def descend(
         out[:, k] = b
     return out
 
-# %% ../nbs/14b_elastic_net.ipynb #0255feaf
+# %% ../nbs/14b_elastic_net.ipynb #83e99509
 class Descent:
     "One training set on its way down the path; changed as it goes."
 
@@ -128,11 +128,17 @@ class Descent:
         self.s, self.gradient, self.pieces = s, gradient, []
         self.at, self.b = np.zeros(0, int), np.zeros(0)  # markers with an effect, and their effects
 
-    def admit(self, least):
+    def admit(self, least):  # smallest |gradient| of a marker without effect that is let in
         "Begin a few λ: the strong set is what has an effect or a gradient of `least`."
         self.strong = np.union1d(self.at, np.flatnonzero(self.gradient >= least))
 
-    def solve(self, rows, lambdas, alpha, tol):
+    def solve(
+        self,
+        rows,  # (p, m) markers of all lines
+        lambdas,  # (k,) decreasing
+        alpha,  # weight of the lasso part
+        tol,  # scikit-learn's: duality gap at the end, as a share of y'y
+    ):
         "Effects of the strong markers, and the (n, k) residuals."
         s, w = self.s, self.strong
         block = read_rows(rows, w)[:, s.lines]
@@ -142,7 +148,7 @@ class Descent:
         self.effects = descend(Z, s, lambdas, alpha, start, tol)
         self.residual = s.y[:, None] - Z @ self.effects
 
-    def accept(self, gradient, limits):
+    def accept(self, gradient, limits):  # (k, p) |gradient| of all markers, (k,) αλ
         "Whether @eq-kkt holds for all markers; if so the λ are finished, else the violators join the strong set."
         wrong = np.flatnonzero((gradient > limits[:, None] * (1 + 1e-6)).any(axis=0))
         if len(wrong := np.setdiff1d(wrong, self.strong)):
@@ -175,13 +181,13 @@ def collect(
     effects = sparse.vstack(parts, format="csr")
     return Path(lambdas, d.s.center - effects @ d.s.mean, effects)
 
-# %% ../nbs/14b_elastic_net.ipynb #94a997ec
+# %% ../nbs/14b_elastic_net.ipynb #1c733eee
 def elastic_paths(
     rows,  # (p, m) markers of all lines
     sets,  # list of Training
     alpha,  # weight of the lasso part
     lambdas=None,  # (k,) decreasing; None: `lambda_path` of the first set
-    tol=1e-4,
+    tol=1e-4,  # scikit-learn's: duality gap at the end, as a share of y'y
     together=5,  # λ that share a strong set and a check
     **options,  # of `lambda_path`
 ) -> list:  # of Path
@@ -317,14 +323,22 @@ class ElasticNet(RegressorMixin, BaseEstimator):
     def _html_repr(self):
         return elastic_net_html(self) if hasattr(self, "coef_") else super()._html_repr()
 
-# %% ../nbs/14b_elastic_net.ipynb #e6f0f44b
+# %% ../nbs/14b_elastic_net.ipynb #146a2f3c
 class Lasso(ElasticNet):
     "Lasso in glmnet's terms (Tibshirani 1996)."
 
     alpha = 1.0
 
     def __init__(
-        self, lam="cv", cv=10, n_lambdas=100, smallest=None, standardize=True, tol=1e-4, coding=None, random_state=None
+        self,
+        lam="cv",  # λ: "cv" (smallest cross-validated error), "1se" (one-standard-error rule), or a number
+        cv=10,  # folds that choose λ: their number, a splitter, or a list of (train, test)
+        n_lambdas=100,  # λ on the path
+        smallest=None,  # the last λ as a share of the first; None: 0.01, or 0.0001 with n >= p
+        standardize=True,  # divide markers by their standard deviations
+        tol=1e-4,  # scikit-learn's: duality gap at the end, as a share of y'y
+        coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
+        random_state=None,  # of the folds
     ):
         set_parameters(self, locals())
 

@@ -59,7 +59,7 @@ def read_columns(
         rows.append(fields)
     return [list(column) for column in zip(*rows, strict=True)]
 
-# %% ../nbs/00b_genotype_files.ipynb #0d8325d6
+# %% ../nbs/00b_genotype_files.ipynb #773ad23d
 def family_table(
     family,  # (n,) family ids
     father,  # (n,) ids
@@ -75,17 +75,23 @@ def family_table(
         values = values.replace(0, np.nan)
     return {"covariates": covariates} | ({"phenotypes": values.to_frame("phenotype")} if values.notna().any() else {})
 
-# %% ../nbs/00b_genotype_files.ipynb #ab16610d
+# %% ../nbs/00b_genotype_files.ipynb #f46bbbdc
 _ALLELE = re.compile(r"[ACGTIDB+*-]|[1-4]|[ACGT]{2,}")
 
 
 class AlleleNumbers:
     "Numbers for alleles: the byte of a single letter, numbers from 256 for longer ones; 0 is missing."
 
-    def __init__(self, missing):
+    def __init__(
+        self,
+        missing,  # texts that mark a missing allele
+    ):
         self.missing, self.longer = set(missing), {}
 
-    def number(self, allele) -> int | None:
+    def number(
+        self,
+        allele,  # text of the file
+    ) -> int | None:
         "The number of an allele, None when it is none."
         if allele in self.missing:
             return 0
@@ -93,11 +99,17 @@ class AlleleNumbers:
             return None
         return ord(allele) if len(allele) == 1 else self.longer.setdefault(allele, 256 + len(self.longer))
 
-    def name(self, number) -> str:
+    def name(
+        self,
+        number,  # as `number` gave it
+    ) -> str:
         "The allele of a number."
         return "" if number == 0 else chr(number) if number < 256 else list(self.longer)[number - 256]
 
-    def mixed(self, pair) -> bool:
+    def mixed(
+        self,
+        pair,  # (p, 2) numbers of alleles
+    ) -> bool:
         "Whether letters and digits are both among (p, 2) numbers of alleles."
         digits = (pair >= ord("1")) & (pair <= ord("4"))
         return bool(digits.any() and ((pair >= ord("A")) & ~digits).any())

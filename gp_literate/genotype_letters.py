@@ -82,7 +82,7 @@ def check_line_end(
         remedy = "Get the file again; if it is whole, add an empty line"
         refuse(path, "last line", "it has no line end: the file may be cut off", remedy)
 
-# %% ../nbs/00a1_genotype_letters.ipynb #b9e4ea81
+# %% ../nbs/00a1_genotype_letters.ipynb #50f2552b
 def text(
     field,  # bytes
     path,  # the file, for the message
@@ -96,7 +96,9 @@ def text(
         refuse(path, f"line {number}", f"{field[:30]!r} is not UTF-8 text", remedy)
 
 
-def count_lines(path) -> int:
+def count_lines(
+    path,  # text file, plain or .gz
+) -> int:
     "Lines of a text file that are not empty."
     return sum(1 for _ in each_line(path))
 
@@ -174,15 +176,24 @@ def read_call(
         raise ValueError(f"{call!r} is no call made of {', '.join(letters)}")
     return "stroke" if stroke else "two" if len(call) == 2 else "one", alleles
 
-# %% ../nbs/00a1_genotype_letters.ipynb #96e436fa
+# %% ../nbs/00a1_genotype_letters.ipynb #95f9b323
 class CallBook:
     "The calls met in a file so far and what they mean; refuses unknown ones and mixed ways of writing."
 
-    def __init__(self, path, missing, letters="ACGT"):
+    def __init__(
+        self,
+        path,  # of the file, for messages
+        missing,  # texts that mark a missing call
+        letters="ACGT",  # the alleles there are
+    ):
         self.path, self.missing, self.letters = path, tuple(map(str, missing)), letters
         self.known, self.ways = {}, {}
 
-    def alleles(self, call, where) -> str | None:
+    def alleles(
+        self,
+        call,  # its text
+        where,  # function without arguments -> the place in words
+    ) -> str | None:
         "The two alleles of `call`, None when it is missing; `where()` says at which place it stands."
         if call not in self.known:
             self.known[call] = self._learn(call, where)
@@ -303,8 +314,12 @@ def marker_rows(
             check_width(path, number, len(first) + len(calls), n_first + n)
             yield number, [text(f, path, number) for f in first], calls
 
-# %% ../nbs/00a1_genotype_letters.ipynb #faa12fa0
-def whole_number(field, path, number):
+# %% ../nbs/00a1_genotype_letters.ipynb #62bb5169
+def whole_number(
+    field,  # text of the position
+    path,  # of the file, for the message
+    number,  # of the line
+):
     "A position; ValueError with the line for anything else."
     try:
         return int(field)
@@ -434,8 +449,12 @@ def settle(
     new = sorted(set(seen) - set(listed))
     return [a if a in seen or not new else new.pop(0) for a in listed] + new
 
-# %% ../nbs/00a1_genotype_letters.ipynb #1deb5760
-def listed_alleles(first, path, number) -> list:
+# %% ../nbs/00a1_genotype_letters.ipynb #3c57293e
+def listed_alleles(
+    first,  # columns of the row before the calls: rs#, alleles, ...
+    path,  # of the file, for the message
+    number,  # of the line
+) -> list:
     "The alleles column of a HapMap row, empty when it says nothing; ValueError for more than two or unknown ones."
     alleles = [a for a in first[1].split("/") if a not in ("NA", "N", "")]
     if len(alleles) > 2 or not all(a in "ACGT+-" for a in alleles):
@@ -464,8 +483,10 @@ def report_outside(
     warnings.warn(f"{Path(path).name}: {done}", stacklevel=3)
     return [done]
 
-# %% ../nbs/00a1_genotype_letters.ipynb #2e330517
-def hapmap_header(path) -> list:
+# %% ../nbs/00a1_genotype_letters.ipynb #848d59e1
+def hapmap_header(
+    path,  # text file, plain or .gz
+) -> list:
     "Sample ids of a HapMap file; ValueError when the first line is no HapMap header."
     _, top = next(each_line(path))
     header = [text(f, path, 1) for f in top.split(b"\t")]

@@ -635,11 +635,14 @@ class _Display:
     def _repr_html_(self):
         return summary(self).to_frame().to_html(header=False)
 
-# %% ../nbs/00_genotypes.ipynb #2e70297f
+# %% ../nbs/00_genotypes.ipynb #e290b078
 class Population(_Tables, _Parts, _Doors, _Provenance, _Display):
     "Markers, map, phenotypes and covariates of one set of samples, in an xarray Dataset (`ds`) with sgkit's names."
 
-    def __init__(self, ds: xr.Dataset):
+    def __init__(
+        self,
+        ds: xr.Dataset,  # as `Population.from_array` makes it, with sgkit's names
+    ):
         self.ds = ds
         self.sample_id, self.variant_id = ds.sample_id.to_numpy(), ds.variant_id.to_numpy()
         self.n_samples, self.n_variants = ds.sizes["samples"], ds.sizes["variants"]
@@ -659,7 +662,10 @@ class Population(_Tables, _Parts, _Doors, _Provenance, _Display):
         parts = [allele_frequency(load_calls(block.ds), copies) for block in self.blocks()]
         return pd.Series(np.concatenate(parts or [[]]), self.variant_id)
 
-    def markers(self, coding=None) -> pd.DataFrame:
+    def markers(
+        self,
+        coding=None,  # "0/1/2", "-1/0/1", "0/1" or "-1/1"; None: as stored
+    ) -> pd.DataFrame:
         "(n, p) int8 codes with ids, in `coding` (default: as stored, without a copy); ValueError for missing calls."
         stored = load_calls(self.ds)
         if missing := sum(count_missing(stored)):

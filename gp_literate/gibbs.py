@@ -170,11 +170,11 @@ def with_products(
                 out[s][k::4, j] = np.einsum("mi,mi->m", right, X[j::4][: len(right)])
     return columns._replace(products=out)
 
-# %% ../nbs/08_gibbs.ipynb #9c6f80e9
+# %% ../nbs/08_gibbs.ipynb #9f3a9bf9
 @njit(nogil=True, inline="always")
 def exp_exceeds(
     x,  # ≥ 0
-    bound,
+    bound,  # any number
 ) -> bool:
     "Whether eˣ > bound, by the exponential only where its bounds do not tell."
     if bound < 1 + x * (1 + x / 2):
@@ -230,7 +230,7 @@ def bounded_class(
         most += int(space[0, k] <= u * high)
     return fewest if fewest == most else -1
 
-# %% ../nbs/08_gibbs.ipynb #842df7fd
+# %% ../nbs/08_gibbs.ipynb #3bf63ce1
 @njit(nogil=True, error_model="numpy", inline="always")
 def draw_class(
     evidence,  # r²/(2σe²)
@@ -243,7 +243,7 @@ def draw_class(
     "Class of a marker (@eq-class)."
     K, top, total, best = len(slope), 0.0, 0.0, 0
     if K == 2 and slope[0, i] == 0:
-        return int(exp_exceeds(evidence * slope[1, i], u / (1 - u) * height[0, i] / height[1, i]))
+        return int(exp_exceeds(evidence * slope[1, i], u * height[0, i] / ((1 - u) * height[1, i])))
     found = bounded_class(evidence, slope, height, i, u, space)
     if found >= 0:
         return found
@@ -257,7 +257,7 @@ def draw_class(
         best += int(space[0, k] <= u * total)
     return best
 
-# %% ../nbs/08_gibbs.ipynb #f6019517
+# %% ../nbs/08_gibbs.ipynb #1f8100a1
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=ORDER)
 def sweep(
     G,  # (markers, n) int8
@@ -293,13 +293,13 @@ def sweep(
                 component[j], a = c, slope[c, i + k]
             else:
                 a = factor * variance[j] * gamma[0] / (factor * variance[j] * gamma[0] * square[j] + ve)
-            new = a * rhs + np.sqrt(a * ve) * rng.standard_normal()
+            new = a * rhs + np.sqrt(a * ve) * rng.standard_normal() if a > 0 else 0.0
             change[k], effect[j] = new - effect[j], new
             step[k] = change[k] / spread[j]
             shift += step[k] * mean[j]
         subtract_changes(G, rows, step, shift, record_weight, r)
 
-# %% ../nbs/08_gibbs.ipynb #36fd6980
+# %% ../nbs/08_gibbs.ipynb #1863e0b6
 class MarkerTerm:
     "A set of markers with one prior."
 
@@ -325,7 +325,7 @@ class MarkerTerm:
         "Effects and latent variables from the prior."
         return self.prior.draw(len(self.columns.index), rng, residual_variance)
 
-    def step(self, state, r, residual_variance, rng):
+    def step(self, state, r, residual_variance, rng):  # changed, (n,) weighted residuals: changed, σe², Generator
         "Draw the effects, then the prior's latent variables."
         factor = self.prior.factor(residual_variance)
         latent = (state["effect"], state["component"], state["variance"], factor, self.gamma, state["weight"])
@@ -345,7 +345,7 @@ class MarkerTerm:
         "What one draw of this term consists of."
         return marker_record(self, state, residual_variance)
 
-    def axes(self, marker_id, line_id):
+    def axes(self, marker_id, line_id):  # (markers,) labels, (n,) labels
         "Names of the axes of what is recorded, and their labels."
         return marker_axes(self, marker_id)
 
@@ -585,13 +585,20 @@ def make_terms(
         )
     return terms
 
-# %% ../nbs/08_gibbs.ipynb #840e8723
-def key(name, variable):
+# %% ../nbs/08_gibbs.ipynb #25980730
+def key(
+    name,  # of the term, may be empty
+    variable,  # name of one of its variables
+):
     "Name of a term's variable in the state and in the record."
     return f"{name}.{variable}" if name else variable
 
 
-def part(state, name, term):
+def part(
+    state,
+    name,  # of the term, may be empty
+    term,  # MarkerTerm, or another with `names`
+):
     "A term's part of the state; of a term without a name, the state itself."
     return {variable: state[key(name, variable)] for variable in term.names} if name else state
 

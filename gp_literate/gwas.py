@@ -327,7 +327,7 @@ def scan_block(
             counts.append((model.name, (~varies).sum(), (varies & (maf < min_maf - 1e-12)).sum()))
     return tables, counts
 
-# %% ../nbs/05a_gwas.ipynb #23986a2d
+# %% ../nbs/05a_gwas.ipynb #fb26197d
 class GWAS(NamedTuple):
     "Result of `gwas`."
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/04d_gxe.ipynb #adb9869d
+# %% ../nbs/04d_gxe.ipynb #5cc98521
+from .kin_blup import check_columns
 from gp_literate.variance_components import (
     BlockKernel,
     VarianceComponentsFit,
@@ -56,7 +57,7 @@ def gxe_kernels(
                 out[f"specific {environment[rows[0]]}"] = BlockKernel(specific.n, (rows,), (block,))
     return out
 
-# %% ../nbs/04d_gxe.ipynb #85c65264
+# %% ../nbs/04d_gxe.ipynb #b128ff29
 class GxEFit(NamedTuple):
     "Result of `fit_gxe`."
 
@@ -80,7 +81,7 @@ class GxEFit(NamedTuple):
         between = self.correlation.round(3).to_html()
         return f"{self.fit._repr_html_()}<p>correlation of a line's genetic values between environments</p>{between}"
 
-# %% ../nbs/04d_gxe.ipynb #f4317b32
+# %% ../nbs/04d_gxe.ipynb #7bc2dffd
 def fit_gxe(
     data,  # DataFrame with one row per record; NaN in the trait: to be predicted
     K,  # (m, m) kernel of the lines: DataFrame, or array
@@ -92,9 +93,8 @@ def fit_gxe(
     weights=None,  # column of the weights, or (n,) of them
     **options,  # of `fit_variance_components`: method, start, max_iter, tol
 ) -> GxEFit:
-    "Fit @eq-gxe, and predict every line of K in every environment; KeyError or ValueError for bad input."
-    if missing := [c for c in (trait, line, environment) if c not in data]:
-        raise KeyError(f"data has no column {missing}; it has {list(data.columns)}")
+    "Fit @eq-gxe, and predict every line of K in every environment; ValueError for bad input."
+    check_columns(data, [trait, line, environment, *([weights] if isinstance(weights, str) else [])])
     seen = data[trait].notna()
     if empty := sorted(set(data[environment]) - set(data[environment][seen]), key=str):
         raise ValueError(f"no record at all in environment {empty}: its mean cannot be estimated; drop it")

@@ -203,7 +203,7 @@ def _em_pass(dosage, frequency, copies, old):
     mean = total / p
     return _Moments(mean, (product - p * np.outer(mean, mean)) / (p - 1)), np.concatenate(expected)
 
-# %% ../nbs/00d_imputation.ipynb #e0967664
+# %% ../nbs/00d_imputation.ipynb #c7b3f073
 class EMRelationship(NamedTuple):
     "Outcome of the EM iteration for n lines and p markers."
 
@@ -372,7 +372,7 @@ class _Door:
             filled = filled.T if filled.dtype.kind == "f" else filled.T.astype(like, copy=False)
         return pd.DataFrame(filled, X.index, X.columns, copy=False) if isinstance(X, pd.DataFrame) else filled
 
-# %% ../nbs/00d_imputation.ipynb #144fec97
+# %% ../nbs/00d_imputation.ipynb #3bf956ad
 class MarkerImputer(_Door, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     "Fill missing genotype calls from what was learnt on the training lines; the result has no missing calls."
 
@@ -390,7 +390,11 @@ class MarkerImputer(_Door, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         self.strategy, self.missing, self.coding = strategy, missing, coding
         self.n_neighbors, self.tol, self.max_iter, self.random_state = n_neighbors, tol, max_iter, random_state
 
-    def fit(self, X, y=None) -> "MarkerImputer":
+    def fit(
+        self,
+        X,  # (n, p) calls of the training lines; array or DataFrame
+        y=None,  # not used; scikit-learn's pipelines pass it
+    ) -> "MarkerImputer":
         "Learn from (n, p) training lines; ValueError for codes outside the coding and for markers without calls."
         codes = self._read(X, reset=True)
         _check_strategy(self, len(codes))
@@ -399,7 +403,10 @@ class MarkerImputer(_Door, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         _learn(self, codes)
         return self
 
-    def transform(self, X):
+    def transform(
+        self,
+        X,  # (m, p) calls, the markers as in `fit`
+    ):
         "(m, p) lines without missing calls, of the type of X, but float32 from integers for mean and em; ids stay."
         check_is_fitted(self)
         codes = self._read(X, reset=False)

@@ -251,7 +251,7 @@ def kin_summary(
         rows["mean reliability"] = f"{mean[True]:.3f} with records, {mean[False]:.3f} without"
     return pd.Series(rows | bound_note(fit.bound))
 
-# %% ../nbs/04a_kin_blup.ipynb #4693a664
+# %% ../nbs/04a_kin_blup.ipynb #dad50150
 def fit_lines(
     trial,  # function of a kernel (all lines) that returns a SpectralFit
     K,  # (m, m) kernel or distance, or None
@@ -261,6 +261,8 @@ def fit_lines(
 ) -> tuple[SpectralFit, np.ndarray | None, float | None, pd.DataFrame | None]:  # fit, kernel, θ, profile
     "Fit a kernel, or the best kernel of a distance; ValueError when nothing can be estimated."
     if kernel is None:
+        if theta_grid is not None or refine:
+            raise ValueError("theta_grid and refine_theta are for a kernel that has a θ: give kernel='gaussian' too")
         fit = trial(K)
         if reason := unidentified(fit.rotated):
             raise ValueError(reason)

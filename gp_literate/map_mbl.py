@@ -114,7 +114,7 @@ def scale_at(
     "That of some of the markers."
     return scale._replace(mean=scale.mean[index], sd=None if scale.sd is None else scale.sd[index])
 
-# %% ../nbs/12a_map_mbl.ipynb #aea39cc0
+# %% ../nbs/12a_map_mbl.ipynb #30fef37e
 class ActiveMarkers:
     "The markers whose effects are not zero; their cross-products once there are no more of them than lines."
 
@@ -131,7 +131,10 @@ class ActiveMarkers:
         if self.gram is None and len(self.index) <= len(self.X):
             self.gram = cross_product(self.X.T, recode=lambda block, s: self.scale.codes(block.T, slice(None)).T)
 
-    def keep(self, mask):  # (a,)
+    def keep(
+        self,
+        mask,  # (a,) which of them stay
+    ):
         "Drop the others."
         self.index, self.X, self.scale = self.index[mask], self.X[:, mask], scale_at(self.scale, mask)
         self.gram = None if self.gram is None else self.gram[np.ix_(mask, mask)]
@@ -179,7 +182,7 @@ def fill_in(
         residual = (Y - fitted)[np.ix_(lines, seen)]
         Y[np.ix_(lines, missing)] = fitted[np.ix_(lines, missing)] + residual @ on_seen(pattern, R0)
 
-# %% ../nbs/12a_map_mbl.ipynb #8e1def79
+# %% ../nbs/12a_map_mbl.ipynb #37fbc532
 class Mode(NamedTuple):
     "Result of `find_mode`."
 
@@ -281,7 +284,7 @@ def find_mode(
     trace = pd.DataFrame(rows, pd.RangeIndex(len(rows), name="round"))
     return Mode(effects, state.mu, distance, start, trace, converged, max(gap, 0.0), scales, scale)
 
-# %% ../nbs/12a_map_mbl.ipynb #a75d7cfb
+# %% ../nbs/12a_map_mbl.ipynb #2703339f
 class ModeCovariance(NamedTuple):
     "Approximate posterior covariance of active effects and means, block by block of traits that do not covary."
 
@@ -354,7 +357,7 @@ def value_errors(
                 out += product[:, None] * M[:, s] * M[:, r]
     return np.sqrt(np.maximum(out, 0))
 
-# %% ../nbs/12a_map_mbl.ipynb #17633ff2
+# %% ../nbs/12a_map_mbl.ipynb #5909501e
 class TraitData(NamedTuple):
     "Checked markers and records of the lines that have at least one."
 

@@ -28,7 +28,7 @@ from gp_literate.multitrait import (
 from .multitrait_bayes import BayesianTraits
 from .multivariate_laplace import draw_scales, mh_scales
 
-# %% ../nbs/12_mbl.ipynb #a2617e12
+# %% ../nbs/12_mbl.ipynb #71931138
 @dataclass(frozen=True)
 class LaplaceTraits(NormalTraits):
     "Multivariate Laplace (multiple-trait Bayesian LASSO; Gianola & Fernando 2020)."
@@ -36,7 +36,7 @@ class LaplaceTraits(NormalTraits):
     scale_update: str = "gibbs"  # exact draws of the mixing scales; "mh": the paper's Metropolis–Hastings step
     recorded: ClassVar[tuple] = ("acceptance",)
 
-    def resolve(self, data, T):  # list of DataScale, one a trait; number of traits
+    def resolve(self, data, T):  # a DataScale for each trait, number of traits
         "The prior with its numbers filled in; ValueError for impossible ones."
         df = check_df(T + 2 if self.df is None else self.df, T)
         if self.scale_update not in ("gibbs", "mh"):
@@ -121,7 +121,7 @@ def block(
             v, z = np.maximum(mixing[s] * variance[t], 1e-300), rng.standard_normal(len(P))
             draw_block(term.G, c.index[s], c.mean[s], c.spread[s], P, term.weight, e[t], b[t, s], v, z)
 
-# %% ../nbs/12_mbl.ipynb #63352a76
+# %% ../nbs/12_mbl.ipynb #1f2aaf1e
 def n_dim(
     term,  # TraitTerm
     e,  # (T, n) float32 weighted residuals of the canonical traits, changed
@@ -142,23 +142,35 @@ def n_dim(
         e[t] -= term.weight * times(X, c, new - b[t])
         b[t] = new
 
-
-def scaled(block, c, s):  # (n, m) calls, Columns, slice of the markers
+# %% ../nbs/12_mbl.ipynb #917ac659
+def scaled(
+    block,  # (n, m) calls
+    c,  # Columns
+    s,  # slice of the m markers
+):
     "Centred and scaled markers of a block."
     return (block - c.mean[s]) / c.spread[s]
 
 
-def times(X, c, b):  # (n, p) calls, Columns, (p,)
+def times(
+    X,  # (n, p) calls
+    c,  # Columns
+    b,  # (p,) effects
+):
     "Centred and scaled markers times effects, without making them."
     a = b / c.spread
     return X @ a - c.mean @ a
 
 
-def transposed_times(X, c, u):  # (n, p) calls, Columns, (n,)
+def transposed_times(
+    X,  # (n, p) calls
+    c,  # Columns
+    u,  # (n,) values of the lines
+):
     "Transposed centred and scaled markers times values of the lines."
     return (X.T @ u - c.mean * u.sum()) / c.spread
 
-# %% ../nbs/12_mbl.ipynb #b62d13a2
+# %% ../nbs/12_mbl.ipynb #b3ca2a19
 def choose_sampler(
     sampler,  # "single_site", "block", "joint" or "n_dim"
     block_size=32,  # markers in a block
@@ -170,7 +182,7 @@ def choose_sampler(
         raise ValueError(f"sampler={sampler!r} is not known: give one of {', '.join(map(repr, ways))}")
     return ways[sampler]
 
-# %% ../nbs/12_mbl.ipynb #87ab6cae
+# %% ../nbs/12_mbl.ipynb #dcff8778
 class MultiTraitBayesianLasso(BayesianTraits):
     "Multiple-trait Bayesian LASSO (Gianola & Fernando 2020), for any number of traits."
 

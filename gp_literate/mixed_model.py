@@ -6,15 +6,16 @@
 __all__ = ['Spectrum', 'scale_rows', 'kernel_spectrum', 'factor_spectrum', 'kernel_factor', 'solve_h', 'Rotated', 'rotate',
            'gls_moments', 'objective', 'slope', 'Optimum', 'find_lambda', 'lambda_bounds', 'unidentified',
            'spurious_zero', 'one_thread', 'plot_likelihood', 'SpectralFit', 'fit_spectral', 'check_method',
-           'fixed_basis', 'weights_term', 'prediction_error_variance', 'beta_standard_errors', 'MixedModelFit',
-           'summary_html', 'bound_note', 'same_ids', 'check_kernel', 'check_psd', 'mixed_solve', 'weighed_records',
-           'mixed_model_input', 'average_variance', 'profile_interval', 'check_coding', 'refuse_nan', 'as_table',
-           'training_data', 'SpectralBLUP', 'predict_lines', 'fit_summary', 'theta_note', 'fit_html', 'marker_means',
-           'row_square_sums', 'back_to_markers', 'RRBLUP', 'additive_scale', 'GBLUP', 'profile_theta', 'KernelBLUP',
-           'distance_kernel', 'warn_of_theta', 'line_blocks', 'call_kernel', 'kernel_diagonal', 'distance_span',
-           'theta_values', 'plot_theta_profile']
+           'fixed_basis', 'beyond_fixed', 'weights_term', 'prediction_error_variance', 'beta_standard_errors',
+           'MixedModelFit', 'summary_html', 'bound_note', 'same_ids', 'kernel_rows', 'check_kernel', 'check_psd',
+           'mixed_solve', 'weighed_records', 'mixed_model_input', 'average_variance', 'profile_interval',
+           'check_coding', 'refuse_nan', 'as_table', 'training_data', 'observed_score', 'PhenotypeRegressor',
+           'SpectralBLUP', 'predict_lines', 'kernel_columns', 'own_variances', 'fit_summary', 'theta_note', 'fit_html',
+           'marker_means', 'row_square_sums', 'back_to_markers', 'RRBLUP', 'additive_scale', 'GBLUP', 'profile_theta',
+           'KernelBLUP', 'distance_kernel', 'warn_of_theta', 'line_blocks', 'call_kernel', 'kernel_diagonal',
+           'distance_span', 'theta_values', 'plot_theta_profile']
 
-# %% ../nbs/04_mixed_model.ipynb #1773175e
+# %% ../nbs/04_mixed_model.ipynb #2faeb883
 import time
 import warnings
 from functools import cache
@@ -25,6 +26,8 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from scipy.optimize import brentq, minimize_scalar
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 from threadpoolctl import ThreadpoolController
 
@@ -37,7 +40,7 @@ from gp_literate.kernels import (
     marker_blocks,
 )
 
-# %% ../nbs/04_mixed_model.ipynb #a4011b54
+# %% ../nbs/04_mixed_model.ipynb #d627a34a
 class Spectrum(NamedTuple):
     "Eigendecomposition of ZKZ' (n × n): `values` (r,), `vectors` (n, r); the other n - r eigenvalues are zero."
 
@@ -98,7 +101,7 @@ def solve_h(
         out += (B - spectrum.vectors @ inside) / lam
     return out
 
-# %% ../nbs/04_mixed_model.ipynb #59613a1c
+# %% ../nbs/04_mixed_model.ipynb #54e20c24
 class Rotated(NamedTuple):
     "What the likelihood needs of the data: [Q, y] rotated by U', and its part outside the space of U."
 
@@ -276,7 +279,7 @@ def plot_likelihood(
     ax.legend()
     return ax
 
-# %% ../nbs/04_mixed_model.ipynb #90bd9e34
+# %% ../nbs/04_mixed_model.ipynb #7d8b5814
 class SpectralFit(NamedTuple):
     "Variance components, fixed effects and dual weights of one fit."
 
@@ -293,7 +296,7 @@ class SpectralFit(NamedTuple):
     rotated: Rotated  # what the likelihood needs
     root: np.ndarray | None = None  # (n,) square roots of the weights, when there are any
 
-# %% ../nbs/04_mixed_model.ipynb #58e1cf43
+# %% ../nbs/04_mixed_model.ipynb #c25636f3
 def fit_spectral(
     y,  # (n,) phenotypes, no NaN
     X,  # (n, q) fixed effects of full rank
@@ -307,11 +310,7 @@ def fit_spectral(
     check_method(method)
     y = scale_rows(y, root)
     Q, R = fixed_basis(scale_rows(X, root), y)
-    fitted = Q.T @ y
-    rest = y - Q @ fitted
-    rest -= Q @ (Q.T @ rest)  # twice is enough
-    if np.linalg.norm(rest) <= 1e-10 * max(np.linalg.norm(y), np.finfo(float).tiny):
-        raise ValueError("y does not vary beyond the fixed effects: nothing is left to divide into variance components")
+    fitted, rest = Q.T @ y, beyond_fixed(y, Q)
     rotated = rotate(spectrum, Q, rest, reml=method == "REML", n=n)
     with one_thread():
         best = find_lambda(rotated, bounds)
@@ -323,8 +322,10 @@ def fit_spectral(
     variances = (best.lambda_, float(Vu), best.lambda_ * float(Vu))
     return SpectralFit(*variances, beta, dual, float(LL), best.bound, spectrum, Q, R, rotated, root)
 
-# %% ../nbs/04_mixed_model.ipynb #e7ad3842
-def check_method(method):
+# %% ../nbs/04_mixed_model.ipynb #37035a3a
+def check_method(
+    method,  # what was given
+):
     "ValueError unless method is 'REML' or 'ML'."
     if method not in ("REML", "ML"):
         raise ValueError(f"method={method!r} is not known: give 'REML' or 'ML'")
@@ -348,6 +349,19 @@ def fixed_basis(
         )
     return Q, R * scale
 
+# %% ../nbs/04_mixed_model.ipynb #8902497a
+def beyond_fixed(
+    y,  # (n,) phenotypes
+    Q,  # (n, q) orthonormal basis of the fixed effects
+    use="divide into variance components",  # what the rest is wanted for, in the message
+) -> np.ndarray:  # (n,)
+    "y minus its projection on the fixed effects; ValueError when that is nothing but rounding."
+    rest = y - Q @ (Q.T @ y)
+    rest -= Q @ (Q.T @ rest)  # once more: the first leaves rounding errors of the size of y
+    if np.linalg.norm(rest) <= 1e-10 * max(np.linalg.norm(y), np.finfo(float).tiny):
+        raise ValueError(f"y does not vary beyond the fixed effects: nothing is left to {use}")
+    return rest
+
 
 def weights_term(
     root,  # (n,) square roots of the weights, or None
@@ -360,7 +374,7 @@ def weights_term(
     log_det = [np.log(np.abs(np.diag(np.linalg.qr(A, mode="r")))).sum() for A in (X, scale_rows(X, root))]
     return np.log(root).sum() + (log_det[0] - log_det[1] if reml else 0.0)
 
-# %% ../nbs/04_mixed_model.ipynb #4b474f0b
+# %% ../nbs/04_mixed_model.ipynb #b3a04c4b
 def prediction_error_variance(
     fit,  # SpectralFit
     C,  # (k, n) covariance of the predicted values with the records, in units of σu²
@@ -385,7 +399,7 @@ def beta_standard_errors(
     R_inverse = np.linalg.inv(fit.R)
     return np.sqrt(fit.Vu * np.diag(R_inverse @ np.linalg.solve(XX, R_inverse.T)))
 
-# %% ../nbs/04_mixed_model.ipynb #c095b440
+# %% ../nbs/04_mixed_model.ipynb #4b2e0687
 class MixedModelFit(NamedTuple):
     "Result of `mixed_solve`; Series instead of arrays where ids were given."
 
@@ -427,7 +441,7 @@ def bound_note(
     }
     return {"note": words[bound]} if bound else {}
 
-# %% ../nbs/04_mixed_model.ipynb #e320f5d4
+# %% ../nbs/04_mixed_model.ipynb #13499227
 def same_ids(
     y,  # phenotypes
     table,  # DataFrame or Series with one row per phenotype; anything else is taken as it is
@@ -438,13 +452,33 @@ def same_ids(
         return table
     if table.index.equals(y.index):
         return table
-    if y.index.has_duplicates or table.index.has_duplicates or set(y.index) != set(table.index):
+    for what, ids in (("y", y.index), (name, table.index)):
+        if ids.has_duplicates:
+            twice = ids[ids.duplicated()].unique()
+            raise ValueError(
+                f"{what} has several rows of the same id, so rows cannot be matched by id: {len(twice)} such ids, for "
+                f"example {twice[:3].tolist()}. Keep one row for each, or give arrays in the same order"
+            )
+    if set(y.index) != set(table.index):
         odd = y.index.symmetric_difference(table.index, sort=False)
         raise ValueError(
             f"y and {name} have different ids: {len(odd)} occur in only one of them, for example {list(odd[:3])}. "
             f"Give both the same rows, with NaN in y where there is no record"
         )
     return table.loc[y.index]
+
+# %% ../nbs/04_mixed_model.ipynb #67946411
+def kernel_rows(
+    y,  # phenotypes, or anything with an index
+    K,  # (m, m) kernel; a DataFrame is matched by id
+):  # K, both axes in the order of y
+    "Match a kernel by id when both sides have ids; ValueError when its two axes differ, or the ids do."
+    if not isinstance(K, pd.DataFrame):
+        return K
+    if not K.index.equals(K.columns):
+        raise ValueError("K must have the same ids in the same order on both axes")
+    K = same_ids(y, K, "K")
+    return K if K.index.equals(K.columns) else K[K.index]
 
 
 def _vector(y) -> np.ndarray:
@@ -467,7 +501,7 @@ def _matrix(A, shape, name) -> np.ndarray:
             raise ValueError(f"{name} must have {size} {('rows', 'columns')[axis]}, got shape {A.shape}")
     return A
 
-# %% ../nbs/04_mixed_model.ipynb #30a3a343
+# %% ../nbs/04_mixed_model.ipynb #710c88f5
 def check_kernel(
     K,  # (m, m) matrix
     m,  # size it must have
@@ -480,7 +514,7 @@ def check_kernel(
         raise ValueError(f"K is not symmetric: K[{i}, {j}] = {K[i, j]:g}, K[{j}, {i}] = {K[j, i]:g}")
     return K
 
-# %% ../nbs/04_mixed_model.ipynb #5887e0ae
+# %% ../nbs/04_mixed_model.ipynb #24c3fa48
 def _spectrum_of(
     Z,  # (n, m) or None
     K,  # (m, m) or None
@@ -503,14 +537,16 @@ def _spectrum_of(
     return kernel_spectrum(Z @ K @ Z.T, "ZKZ'", root)
 
 
-def check_psd(K):
+def check_psd(
+    K,  # (n, n) kernel of the lines with records
+):
     "ValueError when a kernel that is only seen in part is not positive semidefinite (one Cholesky factorisation)."
     try:
         np.linalg.cholesky(K + 1e-6 * np.diag(K).max() * np.eye(len(K)))
     except np.linalg.LinAlgError:
         kernel_spectrum(K)
 
-# %% ../nbs/04_mixed_model.ipynb #936569a5
+# %% ../nbs/04_mixed_model.ipynb #b13387f3
 def mixed_solve(
     y,  # (n,) phenotypes, NaN = not observed; a Series is matched by id
     Z=None,  # (n, m) design of the random effects; default identity
@@ -543,7 +579,7 @@ def mixed_solve(
         fit.Vu, fit.Ve, fit.beta, name(C @ fit.dual), beta_se, name(u_se), fit.LL, fit.lambda_, method, fit.bound
     )
 
-# %% ../nbs/04_mixed_model.ipynb #0cee5c75
+# %% ../nbs/04_mixed_model.ipynb #e308f722
 def weighed_records(
     y,  # (n,) phenotypes, NaN = not observed
     weights,  # None; or one or (n,) numbers >= 0, may be NaN where y is
@@ -568,7 +604,7 @@ def weighed_records(
         raise ValueError(f"{name} are zero for every observed record: nothing is left to fit")
     return seen, np.sqrt(weights[seen])
 
-# %% ../nbs/04_mixed_model.ipynb #e0b6ef8b
+# %% ../nbs/04_mixed_model.ipynb #bd7f1e3b
 def _effect_covariance(Z, K, seen) -> np.ndarray:
     "(m, n observed) covariance KZ' of the random effects with the observed records, in units of σu²."
     if Z is None:
@@ -586,12 +622,7 @@ def mixed_model_input(
     Z, X = same_ids(y, Z, "Z"), same_ids(y, X, "X")
     ids = Z.columns if isinstance(Z, pd.DataFrame) else y.index if Z is None and isinstance(y, pd.Series) else None
     if isinstance(K, pd.DataFrame):
-        if not K.index.equals(K.columns):
-            raise ValueError("K must have the same ids in the same order on both axes")
-        if Z is None and isinstance(y, pd.Series):
-            K = same_ids(y, K, "K")[y.index]
-        elif ids is not None and not ids.equals(K.index):
-            K = same_ids(pd.Series(0, ids), K, "K")[ids]
+        K = kernel_rows(y if Z is None else None if ids is None else pd.Series(0, ids), K)
         ids = K.index
     values = _vector(y)
     X = None if X is None else _matrix(X, (len(values), None), "X")
@@ -599,7 +630,7 @@ def mixed_model_input(
     K = None if K is None else check_kernel(K, len(values) if Z is None else Z.shape[1])
     return values, (Z, K, X), ids
 
-# %% ../nbs/04_mixed_model.ipynb #7983cac9
+# %% ../nbs/04_mixed_model.ipynb #fa47db42
 def average_variance(
     K,  # (n, n) kernel
 ) -> float:
@@ -610,18 +641,18 @@ def average_variance(
 
 def profile_interval(
     fit,  # SpectralFit
-    level=1.92,  # drop of the log-likelihood that bounds the interval: 1.92 for 95 %
+    drop=1.92,  # of the log-likelihood, from its maximum to the ends of the interval: 1.92 for 95 %
 ) -> tuple[float, float]:  # (smallest, largest) λ
     "Profile-likelihood interval of λ; an end of the search range when the likelihood does not drop before it."
     low, high = np.log(lambda_bounds(fit.rotated))
     best = objective(np.log(fit.lambda_), fit.rotated)
-    drop = lambda x: objective(x, fit.rotated) - best - 2 * level  # noqa: E731
+    beyond = lambda x: objective(x, fit.rotated) - best - 2 * drop  # noqa: E731
     middle = np.clip(np.log(fit.lambda_), low, high)
-    left = brentq(drop, low, middle) if middle > low and drop(low) > 0 else low
-    right = brentq(drop, middle, high) if middle < high and drop(high) > 0 else high
+    left = brentq(beyond, low, middle) if middle > low and beyond(low) > 0 else low
+    right = brentq(beyond, middle, high) if middle < high and beyond(high) > 0 else high
     return float(np.exp(left)), float(np.exp(right))
 
-# %% ../nbs/04_mixed_model.ipynb #be707106
+# %% ../nbs/04_mixed_model.ipynb #a0d400d3
 def check_coding(
     X,  # (n, p) markers
     coding,  # "0/1/2", "-1/0/1", "0/1", "-1/1", or None to take the values as they are
@@ -652,7 +683,7 @@ def refuse_nan(
             f"accept missing genotypes: impute them first, with gp_literate.imputation.MarkerImputer in a pipeline"
         )
 
-# %% ../nbs/04_mixed_model.ipynb #89f0bb89
+# %% ../nbs/04_mixed_model.ipynb #9b898041
 def as_table(
     X,  # array, DataFrame or two-dimensional DataArray
 ):  # array or DataFrame
@@ -669,7 +700,10 @@ def training_data(
     if y is None:
         raise ValueError(f"{type(model).__name__} requires y to be passed, but the target y is None")
     X = as_table(X)
-    if isinstance(X, pd.DataFrame):
+    if get_tags(model).input_tags.pairwise:
+        X = kernel_rows(y, X)
+        model.kernel_ids_ = X.columns if isinstance(X, pd.DataFrame) else None
+    elif isinstance(X, pd.DataFrame):
         X = same_ids(y, X, "X")
     refuse_nan(model, X)
     X = validate_data(model, X, dtype="numeric", ensure_min_samples=2)
@@ -679,8 +713,39 @@ def training_data(
     check_coding(X, model.coding)
     return X, y, ~np.isnan(y)
 
-# %% ../nbs/04_mixed_model.ipynb #e9061d5f
-class SpectralBLUP(RegressorMixin, BaseEstimator):
+# %% ../nbs/04_mixed_model.ipynb #57092510
+def observed_score(
+    y,  # (n,) or (n, T) phenotypes, NaN = not observed
+    predicted,  # the same shape; matched by id when both are Series
+    sample_weight=None,  # (n,) weights of the records
+) -> float:
+    "R² of the observed records, averaged over traits; ValueError for a trait with fewer than two."
+    predicted, weights = same_ids(y, predicted, "the prediction"), same_ids(y, sample_weight, "sample_weight")
+    records, values = (np.asarray(v, float).reshape(len(v), -1) for v in (y, predicted))
+    scores = []
+    for record, value in zip(records.T, values.T, strict=True):
+        seen = ~np.isnan(record)
+        if seen.sum() < 2:
+            raise ValueError(f"score compares observed phenotypes, at least two; y has {seen.sum()} of {len(seen)}")
+        of_seen = None if weights is None else np.asarray(weights, float)[seen]
+        scores.append(r2_score(record[seen], value[seen], sample_weight=of_seen))
+    return float(np.mean(scores))
+
+
+class PhenotypeRegressor(RegressorMixin):
+    "scikit-learn's `RegressorMixin` for phenotypes with gaps: `score` is of the observed records."
+
+    def score(
+        self,
+        X,  # (n, p) markers
+        y,  # (n,) phenotypes, NaN = not observed
+        sample_weight=None,  # (n,) weights of the records
+    ) -> float:
+        "R² of the observed records; ValueError for fewer than two."
+        return observed_score(y, self.predict(X), sample_weight)
+
+# %% ../nbs/04_mixed_model.ipynb #44ae5f95
+class SpectralBLUP(PhenotypeRegressor, BaseEstimator):
     "Base of the one-kernel estimators."
 
     def fit(
@@ -724,7 +789,7 @@ class SpectralBLUP(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return predict_lines(self, X, return_std, own_variance)
 
-# %% ../nbs/04_mixed_model.ipynb #ba91eca8
+# %% ../nbs/04_mixed_model.ipynb #0cb6bd5c
 def predict_lines(
     model,  # fitted SpectralBLUP
     X,  # (k, p) markers, or kernel with the training lines
@@ -732,21 +797,60 @@ def predict_lines(
     own_variance=None,  # (k,) kernel of each line with itself
 ):  # (k,) or two of them
     "Prediction through the covariance with the training lines: μ + Cv, and @eq-pev for its error."
-    X = as_table(X)
+    X = kernel_columns(model, as_table(X))
     index = X.index if isinstance(X, pd.DataFrame) else None
+    own_variance = own_variances(model, X, own_variance)
     refuse_nan(model, X)
     X = validate_data(model, X, dtype="numeric", reset=False)
     check_coding(X, model.coding)
     C = model._cross(X)
     out = [model.fit_.beta[0] + C @ model.dual_coef_]
     if return_std:
-        own = model._own(X) if own_variance is None else np.asarray(own_variance, float)
+        own = model._own(X) if own_variance is None else own_variance
         out.append(np.sqrt(prediction_error_variance(model.fit_, C, own, np.ones((len(C), 1)))))
     if index is not None:
         out = [pd.Series(v, index, name=model.trait_) for v in out]
     return tuple(out) if return_std else out[0]
 
-# %% ../nbs/04_mixed_model.ipynb #923b235a
+# %% ../nbs/04_mixed_model.ipynb #cae3daa0
+def kernel_columns(
+    model,  # fitted estimator
+    C,  # (k, n) kernel of the lines to predict with the training lines; or markers
+):  # C, its columns in the order of the training lines
+    "Match the columns of a precomputed kernel by id; ValueError when they are not the training lines."
+    ids = getattr(model, "kernel_ids_", None)
+    if ids is None or not isinstance(C, pd.DataFrame) or C.columns.equals(ids):
+        return C
+    if C.columns.has_duplicates or ids.has_duplicates or set(C.columns) != set(ids):
+        odd = C.columns.symmetric_difference(ids, sort=False)
+        raise ValueError(
+            f"a kernel to predict from needs one column for each of the {len(ids)} training lines, got {C.shape[1]}; "
+            f"in only one of the two: {list(odd[:3])}"
+        )
+    return C[ids]
+
+
+def own_variances(
+    model,  # fitted SpectralBLUP
+    X,  # (k, n) kernel of the lines to predict with the training lines; or markers
+    given,  # (k,) kernel of each line with itself, or None
+) -> np.ndarray | None:  # (k,)
+    "The variances given for the lines to predict, checked; ValueError unless the kernel is precomputed."
+    if given is None:
+        return None
+    if not get_tags(model).input_tags.pairwise:
+        raise ValueError("own_variance is for kernel='precomputed' only: markers tell it here, so leave it out")
+    if isinstance(X, pd.DataFrame):
+        given = same_ids(pd.Series(0, X.index), given, "own_variance")
+    given = np.asarray(given, float)
+    if given.shape != (len(X),) or not (given >= 0).all():
+        raise ValueError(
+            f"own_variance must hold one number >= 0 for each of the {len(X)} lines, the kernel of each with itself: "
+            f"got shape {given.shape}" + (f", smallest {given.min():g}" if given.size else "")
+        )
+    return given
+
+# %% ../nbs/04_mixed_model.ipynb #9e651baf
 def fit_summary(
     model,  # fitted SpectralBLUP
 ) -> pd.Series:
@@ -784,7 +888,7 @@ def fit_html(
     "The HTML table of a fitted model."
     return f"<pre>{model}</pre>" + summary_html(fit_summary(model))
 
-# %% ../nbs/04_mixed_model.ipynb #f5cece3f
+# %% ../nbs/04_mixed_model.ipynb #5d9dfdaa
 def marker_means(
     X,  # (n, p) markers
 ) -> np.ndarray:  # (p,) float64
@@ -810,16 +914,19 @@ def back_to_markers(
     "Marker effects (X - mean)'v, a block at a time."
     return np.concatenate([(X[:, s] - mean[s]).T @ dual for s in marker_blocks(X.shape[1])])
 
-# %% ../nbs/04_mixed_model.ipynb #6d1b78be
+# %% ../nbs/04_mixed_model.ipynb #8f2e8e99
 class _LinearBLUP(SpectralBLUP):
-    "A kernel that is a product of centred markers, divided by `scale_`."
+    "A kernel that is a product of markers minus `mean_`, divided by `scale_`."
+
+    def _center(self, mean):
+        return mean
 
     def _solve(self, X, y, root):
-        self.X_, self.mean_ = X, marker_means(X)
-        self.scale_ = self._scale(X)
+        mean = marker_means(X)
+        self.X_, self.mean_, self.scale_ = X, self._center(mean), self._scale(X, mean)
         if len(X) > X.shape[1] + 1:
             F = (X - self.mean_) / np.sqrt(self.scale_)
-            spectrum, average = factor_spectrum(scale_rows(F, root)), (F**2).sum() / (len(F) - 1)
+            spectrum, average = factor_spectrum(scale_rows(F, root)), F.var(axis=0, ddof=1).sum()
         else:
             K = cross_product(X, center=self.mean_) / self.scale_
             spectrum, average = kernel_spectrum(K, root=root), average_variance(K)
@@ -831,25 +938,28 @@ class _LinearBLUP(SpectralBLUP):
     def _own(self, X):
         return row_square_sums(X, self.mean_) / self.scale_
 
-# %% ../nbs/04_mixed_model.ipynb #fd56222f
+# %% ../nbs/04_mixed_model.ipynb #2e33c529
 class RRBLUP(_LinearBLUP):
     "Ridge regression BLUP on markers (Endelman 2011, Eq. 1): `coef_` (p,) are the marker effects, for X as given."
 
     def __init__(
         self,
-        method="REML",  # or "ML"
+        method="REML",  # or "ML": of the markers as given, not centred
         coding=None,  # refuse values outside "0/1/2", "-1/0/1", "0/1" or "-1/1"; None takes any numbers
     ):
         self.method, self.coding = method, coding
 
-    def _scale(self, X):
+    def _center(self, mean):
+        return np.zeros_like(mean) if self.method == "ML" else mean
+
+    def _scale(self, X, mean):
         return 1.0
 
     def _learn(self):
         self.coef_ = back_to_markers(self.X_, self.mean_, self.dual_coef_)
         self.intercept_ -= self.mean_ @ self.coef_
 
-# %% ../nbs/04_mixed_model.ipynb #07b2094e
+# %% ../nbs/04_mixed_model.ipynb #1e77cd1e
 def additive_scale(
     mean,  # (p,) marker means
     X,  # (n, p) markers
@@ -862,7 +972,7 @@ def additive_scale(
     f = (mean - low) / (high - low)
     return 2 * (f * (1 - f)).sum() * ((high - low) / 2) ** 2
 
-# %% ../nbs/04_mixed_model.ipynb #b0b1772a
+# %% ../nbs/04_mixed_model.ipynb #084545fd
 class GBLUP(_LinearBLUP):
     "Genomic BLUP (Endelman 2011, Eq. 2) with the additive relationship matrix or a precomputed kernel."
 
@@ -879,8 +989,8 @@ class GBLUP(_LinearBLUP):
         tags.input_tags.pairwise = self.kernel == "precomputed"
         return tags
 
-    def _scale(self, X):
-        return additive_scale(self.mean_, X, self.coding)
+    def _scale(self, X, mean):
+        return additive_scale(mean, X, self.coding)
 
     def _training_rows(self, X, seen):
         if self.kernel not in ("additive", "precomputed"):
@@ -904,11 +1014,12 @@ class GBLUP(_LinearBLUP):
             return super()._own(X)
         raise ValueError("return_std with a precomputed kernel needs own_variance: the kernel of each line with itself")
 
-# %% ../nbs/04_mixed_model.ipynb #286e0141
+# %% ../nbs/04_mixed_model.ipynb #696f5ea3
 def profile_theta(
     fit_theta,  # function of θ that returns a SpectralFit
     grid,  # θ values to look at
     refine=True,  # whether to search around the best of them
+    variances=lambda fit: {"Vu": fit.Vu, "Ve": fit.Ve},  # what the profile says of a fit besides its likelihood
 ) -> tuple[SpectralFit, pd.DataFrame]:  # the best fit, profile with columns theta, LL, Vu, Ve
     "Choose θ by the likelihood (Endelman 2011, Figure 2)."
     best, rows = None, []
@@ -916,7 +1027,7 @@ def profile_theta(
     def trial(theta):
         nonlocal best
         fit = fit_theta(theta)
-        rows.append({"theta": float(theta), "LL": fit.LL, "Vu": fit.Vu, "Ve": fit.Ve})
+        rows.append({"theta": float(theta), "LL": fit.LL, **variances(fit)})
         if best is None or fit.LL > best[1].LL:
             best = (float(theta), fit)
         return -fit.LL
@@ -929,7 +1040,7 @@ def profile_theta(
         minimize_scalar(trial, bounds=around, method="bounded", options={"xatol": 1e-3})
     return best, pd.DataFrame(rows).sort_values("theta", ignore_index=True)
 
-# %% ../nbs/04_mixed_model.ipynb #1a9a906f
+# %% ../nbs/04_mixed_model.ipynb #48f131a1
 class KernelBLUP(SpectralBLUP):
     "BLUP with the GAUSS or EXP kernel of the marker distance (Endelman 2011, Eqs. 6 and 7); θ by likelihood."
 
@@ -967,7 +1078,7 @@ class KernelBLUP(SpectralBLUP):
     def _own(self, X):
         return kernel_diagonal(self.kernel, X) if callable(self.kernel) else np.ones(len(X))
 
-# %% ../nbs/04_mixed_model.ipynb #44cbb2c8
+# %% ../nbs/04_mixed_model.ipynb #62fdbfd2
 def distance_kernel(
     name,  # "gaussian" or "exponential"
 ):  # function (D, θ) -> K
@@ -986,7 +1097,7 @@ def warn_of_theta(
         where = {"category": UserWarning, "filename": __name__, "lineno": 1, "module": __name__}
         warnings.warn_explicit(f"θ = {note}", registry=globals().setdefault("__warningregistry__", {}), **where)
 
-# %% ../nbs/04_mixed_model.ipynb #f54468d8
+# %% ../nbs/04_mixed_model.ipynb #6ae93ad1
 def line_blocks(
     X,  # (n, p) markers
     cells=2**22,  # numbers in a block
@@ -1022,7 +1133,7 @@ def kernel_diagonal(
     parts = [np.asarray(X[s], float) for s in line_blocks(X, 64 * X.shape[1])]
     return np.concatenate([np.diag(kernel(part, part)) for part in parts])
 
-# %% ../nbs/04_mixed_model.ipynb #85d653ee
+# %% ../nbs/04_mixed_model.ipynb #45a2fd09
 def distance_span(
     X,  # (n, p) training markers
     coding,  # declared coding, or None
@@ -1050,7 +1161,7 @@ def theta_values(
         raise ValueError(f"theta must be positive, and theta_grid increasing: got {grid.tolist()}")
     return grid
 
-# %% ../nbs/04_mixed_model.ipynb #fa4df11a
+# %% ../nbs/04_mixed_model.ipynb #13f3b3ea
 def plot_theta_profile(
     model,  # fitted KernelBLUP, or result of `kin_blup`
     ax=None,  # matplotlib axes to draw on

@@ -7,20 +7,21 @@ __all__ = ['MARKER_KERNELS', 'AdditiveKernel', 'DistanceKernel', 'FunctionKernel
            'marker_kernel', 'marker_kernels', 'best_theta', 'MultiKernelBLUP', 'fit_kernels', 'predict_component',
            'components_summary']
 
-# %% ../nbs/04b1_multi_kernel.ipynb #e12aaec3
+# %% ../nbs/04b1_multi_kernel.ipynb #7376b3bb
 import time
 from copy import deepcopy
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-# %% ../nbs/04b1_multi_kernel.ipynb #b685d5e2
+# %% ../nbs/04b1_multi_kernel.ipynb #cfcdb84a
 from .dominance import dominance_codes, dominance_input
 from .genotypes import coding_codes
 from .kernels import cross_product, euclidean_distance, marker_blocks, marker_frequency, relationship_codes
 from gp_literate.mixed_model import (
+    PhenotypeRegressor,
     additive_scale,
     as_table,
     call_kernel,
@@ -42,11 +43,16 @@ from gp_literate.mixed_model import (
 )
 from .variance_components import error_variance, fit_variance_components
 
-# %% ../nbs/04b1_multi_kernel.ipynb #99d8e287
+# %% ../nbs/04b1_multi_kernel.ipynb #76bc27f0
 class AdditiveKernel:
     "The additive kernel of `GBLUP`: products of markers centred by the training means."
 
-    def fit(self, X, ids=None, coding=None):
+    def fit(
+        self,
+        X,  # (n, p) markers of the training lines
+        ids=None,  # (n,) their ids; only a table needs them
+        coding=None,  # as declared, or None
+    ):
         "Remember the training lines X (n, p), and what the kernel needs of them."
         self.X_, self.mean_ = X, marker_means(X)
         self.scale_ = additive_scale(self.mean_, X, coding)
@@ -56,15 +62,23 @@ class AdditiveKernel:
         "Covariances (n, n) of the training lines."
         return cross_product(self.X_, center=self.mean_) / self.scale_
 
-    def cross(self, X, ids=None):
+    def cross(
+        self,
+        X,  # (m, p) markers
+        ids=None,  # (m,) ids of the lines; only a table needs them
+    ):
         "Covariances (m, n) of the lines X (m, p) with the training lines."
         return cross_product(X, self.X_, center=self.mean_) / self.scale_
 
-    def own(self, X, ids=None):
+    def own(
+        self,
+        X,  # (m, p) markers
+        ids=None,  # (m,) ids of the lines; only a table needs them
+    ):
         "Variances (m,) of the lines X (m, p)."
         return row_square_sums(X, self.mean_) / self.scale_
 
-# %% ../nbs/04b1_multi_kernel.ipynb #bf5ab134
+# %% ../nbs/04b1_multi_kernel.ipynb #b51365d7
 class DistanceKernel:
     "The GAUSS or EXP kernel of the marker distance, as in `KernelBLUP`."
 
@@ -93,11 +107,14 @@ class DistanceKernel:
         "Variances (m,) of the lines X (m, p)."
         return np.ones(len(X))
 
-# %% ../nbs/04b1_multi_kernel.ipynb #ffc6cf92
+# %% ../nbs/04b1_multi_kernel.ipynb #9f75c272
 class FunctionKernel:
     "A kernel from a function (X, Y) -> (n, m)."
 
-    def __init__(self, function):
+    def __init__(
+        self,
+        function,  # (X (m, p), Y (n, p)) -> (m, n) covariances
+    ):
         self.function = function
 
     def fit(self, X, ids=None, coding=None):
@@ -117,11 +134,14 @@ class FunctionKernel:
         "Variances (m,) of the lines X (m, p)."
         return kernel_diagonal(self.function, X)
 
-# %% ../nbs/04b1_multi_kernel.ipynb #e4c9b05e
+# %% ../nbs/04b1_multi_kernel.ipynb #e888ecc8
 class TableKernel:
     "A kernel looked up by line id in a DataFrame with the same ids on both axes."
 
-    def __init__(self, K):
+    def __init__(
+        self,
+        K,  # (lines, lines), the same ids in index and columns
+    ):
         self.K = K
 
     def fit(self, X, ids=None, coding=None):
@@ -148,7 +168,7 @@ class TableKernel:
         "Variances (m,) of the lines X (m, p)."
         return pd.Series(np.diag(self.K.loc[self.K.index, self.K.index]), self.K.index).loc[self._known(ids)].to_numpy()
 
-# %% ../nbs/04b1_multi_kernel.ipynb #9570869f
+# %% ../nbs/04b1_multi_kernel.ipynb #d49b1a2b
 class DominanceKernel:
     "The kernel of `dominance_matrix`, of genotypes coded 0/1/2 or -1/0/1."
 
@@ -218,7 +238,7 @@ def marker_kernels(
         raise ValueError("kernels is empty: give at least one")
     return found
 
-# %% ../nbs/04b1_multi_kernel.ipynb #6a58102a
+# %% ../nbs/04b1_multi_kernel.ipynb #dc42eccd
 def best_theta(
     kernels,  # dict of name -> fitted kernel object
     fit,  # function of a dict of name -> (n, n) that returns a VarianceComponentsFit
@@ -238,13 +258,14 @@ def best_theta(
             kernel.theta = value
         return fit({name: known[name] if name in known else k.train() for name, k in kernels.items()})
 
-    (best, found), profile = profile_theta(trial, values, refine)
+    shown = lambda fit: {"genetic": fit.genetic_variance, "residual": fit.Ve}  # noqa: E731
+    (best, found), profile = profile_theta(trial, values, refine, shown)
     for kernel in open_:
         kernel.theta = best
     return best, found, profile
 
-# %% ../nbs/04b1_multi_kernel.ipynb #5df01f87
-class MultiKernelBLUP(RegressorMixin, BaseEstimator):
+# %% ../nbs/04b1_multi_kernel.ipynb #e14af51a
+class MultiKernelBLUP(PhenotypeRegressor, BaseEstimator):
     "BLUP with several kernels at once; `heritability_` is the share of all of them."
 
     def __init__(

@@ -138,7 +138,7 @@ def _letters(
         raise ValueError(f"{len(runs)} homogeneous sets, but only {len(ascii_letters)} letters to name them")
     return ["".join(ascii_letters[r] for r, (first, last) in enumerate(runs) if first <= i <= last) for i in range(k)]
 
-# %% ../nbs/16a_multiple_comparisons.ipynb #522b78c4
+# %% ../nbs/16a_multiple_comparisons.ipynb #5a9f7173
 class RegwqResult(NamedTuple):
     "Ryan-Einot-Gabriel-Welsch test of all pairs of means."
 

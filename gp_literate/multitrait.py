@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['from_bartlett', 'InverseWishart', 'mode_prior', 'check_df', 'Canonical', 'canonical', 'NormalTraits',
-           'check_covariance', 'sweep_traits', 'single_site', 'TraitTerm', 'Pattern', 'missing_patterns', 'on_seen',
-           'draw_missing', 'draw_fixed_traits', 'residual_products', 'MultiTraitModel', 'check_traits',
-           'check_residual', 'check_designs', 'trait_scales', 'residual_traits', 'make_trait_terms',
+           'check_covariance', 'sweep_traits', 'single_site', 'TraitTerm', 'canonical_step', 'Pattern',
+           'missing_patterns', 'on_seen', 'draw_missing', 'draw_fixed_traits', 'residual_products', 'MultiTraitModel',
+           'check_traits', 'check_residual', 'check_designs', 'trait_scales', 'residual_traits', 'make_trait_terms',
            'exact_trait_residual', 'start_traits', 'step_traits', 'record_traits', 'describe_trait_record', 'shear',
            'stretch', 'move_covariance', 'move_traits', 'values_left_traits', 'prior_traits', 'simulate_traits',
            'trait_quantities', 'correlation']
@@ -65,7 +65,7 @@ class InverseWishart(NamedTuple):
         chi = np.sqrt(rng.chisquare(self.df + count - np.arange(T)))
         return from_bartlett(V, rng.standard_normal((T, T)), chi)
 
-# %% ../nbs/11_multitrait.ipynb #365bb8b6
+# %% ../nbs/11_multitrait.ipynb #c5c125be
 def mode_prior(
     mode,  # (T, T) most probable matrix
     df,  # ν
@@ -77,7 +77,7 @@ def mode_prior(
 
 def check_df(
     df,  # ν
-    T,
+    T,  # number of traits
 ) -> float:
     "ValueError unless an inverse Wishart prior with these degrees of freedom is proper."
     if not (np.isscalar(df) and T - 1 < df < np.inf):
@@ -105,7 +105,7 @@ def canonical(
     values, Q = np.linalg.eigh((M + M.T) / 2)
     return Canonical(Q.T @ inverse, L @ Q, np.maximum(values, 1e-14 * values[-1]))
 
-# %% ../nbs/11_multitrait.ipynb #a7abd35b
+# %% ../nbs/11_multitrait.ipynb #9a9a7e74
 @dataclass(frozen=True)
 class NormalTraits:
     "Effects of a marker on all traits: normal with one covariance matrix (multi-trait ridge regression, RR-BLUP)."
@@ -116,7 +116,7 @@ class NormalTraits:
     recorded: ClassVar[tuple] = ()  # latent scalars worth recording
     mix: ClassVar[bool] = True  # whether effects on one trait may be added to those on another
 
-    def resolve(self, data, T, share=1.0):  # list of DataScale, one a trait; traits; share of effects not zero
+    def resolve(self, data, T, share=1.0):  # a DataScale for each trait, number of traits, share of effects not zero
         "The prior with its numbers filled in; ValueError for impossible ones."
         df = check_df(T + 4 if self.df is None else self.df, T)
         if self.scale is not None:
@@ -124,7 +124,7 @@ class NormalTraits:
         mode = np.diag([d.effect_variance(self.r2, share) for d in data])
         return replace(self, df=df, scale=mode_prior(mode, df).scale)
 
-    def covariance(self, Sigma):
+    def covariance(self, Sigma):  # (T, T) Σ
         "Covariance matrix of the effects."
         return Sigma
 
@@ -134,7 +134,7 @@ class NormalTraits:
         Sigma = prior.scale / (self.df + len(prior.scale) + 1) if rng is None else prior.draw(rng)
         return {"sigma": np.array(Sigma), "mixing": np.ones(p)}
 
-    def update(self, state, Q, rng):  # (p,) β'Σ⁻¹β
+    def update(self, state, Q, rng):  # changed, (p,) β'Σ⁻¹β, numpy Generator
         "Draw Σ given the effects."
         b = state["effect"]
         state["sigma"][:] = InverseWishart(self.df, self.scale).draw(rng, b.shape[1], (b / state["mixing"]) @ b.T)
@@ -142,7 +142,7 @@ class NormalTraits:
 
 def check_covariance(
     V,  # (T, T)
-    T,
+    T,  # number of traits
     name,  # of the argument
 ) -> np.ndarray:  # (T, T) float64
     "ValueError unless V is a symmetric positive definite matrix of size T."
@@ -180,11 +180,20 @@ def single_site(
     "Draw the effects marker by marker."
     sweep_traits(term.G, term.columns, term.weight, e, b, mixing, variance, rng)
 
-# %% ../nbs/11_multitrait.ipynb #312442de
+# %% ../nbs/11_multitrait.ipynb #bd0bc569
 class TraitTerm:
     "A set of markers with one prior for all traits; methods as in `MarkerTerm`."
 
-    def __init__(self, G, weight, prior, T, index=None, standardize=False, draw_effects=single_site):
+    def __init__(
+        self,
+        G,  # (markers, n) int8, shared by all terms
+        weight,  # (n,) float32 weights of the records
+        prior,  # NormalTraits, resolved
+        T,  # number of traits
+        index=None,  # (p,) rows of G that belong to it; None: all
+        standardize=False,  # divide columns by their standard deviation
+        draw_effects=single_site,  # how effects are drawn on canonical scales, as `single_site` does
+    ):
         self.G, self.weight, self.prior, self.T, self.draw_effects = G, weight, prior, T, draw_effects
         self.cache = {}  # what a sampler computes once
         self.columns = with_products(G, weight, describe_columns(G, weight, index, standardize))
@@ -197,18 +206,13 @@ class TraitTerm:
 
     def draw(self, rng):
         "Effects and latent variables from the prior."
-        p = len(self.columns.index)
-        state = self.prior.latent(p, rng)
-        z = np.linalg.cholesky(state["sigma"]) @ rng.standard_normal((self.T, p))
+        state = self.prior.latent(len(self.columns.index), rng)
+        z = np.linalg.cholesky(state["sigma"]) @ rng.standard_normal((self.T, len(self.columns.index)))
         return state | {"effect": np.sqrt(state["mixing"]) * z}
 
-    def step(self, state, r, R0, rng):
+    def step(self, state, r, R0, rng):  # its own: changed, (T, n) weighted residuals: changed, (T, T), numpy Generator
         "Draw the effects in canonical coordinates (@eq-canonical), then the prior's latent variables."
-        C = canonical(R0, state["sigma"])
-        b, e = C.to @ state["effect"], C.to.astype(np.float32) @ r
-        self.draw_effects(self, e, b, state["mixing"], C.variance, rng)
-        state["effect"][:], r[:] = C.back @ b, C.back.astype(np.float32) @ e
-        self.prior.update(state, (b**2 / C.variance[:, None]).sum(axis=0), rng)
+        canonical_step(self, state, r, R0, rng)
 
     def values(self, state):
         "Genetic values (T, n) of all lines."
@@ -220,12 +224,27 @@ class TraitTerm:
             name: state[name] for name in self.prior.recorded
         }
 
-    def axes(self, marker_id):
+    def axes(self, marker_id):  # (markers,) labels
         "Names of the axes of what is recorded, and their labels."
         axes = {"effect_covariance": ("trait", "other"), "effect": ("marker", "trait")}
         return axes | dict.fromkeys(self.prior.recorded, ()), {"marker": marker_id[self.columns.index]}
 
-# %% ../nbs/11_multitrait.ipynb #f1f068b0
+# %% ../nbs/11_multitrait.ipynb #e7cbe8d6
+def canonical_step(
+    term,  # TraitTerm
+    state,  # its own, changed
+    r,  # (T, n) float32 weighted residuals, changed
+    R0,  # (T, T) residual covariance
+    rng,
+):
+    "Draw the effects of a term in canonical coordinates (@eq-canonical), then its prior's latent variables."
+    C = canonical(R0, state["sigma"])
+    b, e = C.to @ state["effect"], C.to.astype(np.float32) @ r
+    term.draw_effects(term, e, b, state["mixing"], C.variance, rng)
+    state["effect"][:], r[:] = C.back @ b, C.back.astype(np.float32) @ e
+    term.prior.update(state, (b**2 / C.variance[:, None]).sum(axis=0), rng)
+
+# %% ../nbs/11_multitrait.ipynb #86d6f58b
 class Pattern(NamedTuple):
     "Lines that lack the same traits."
 
@@ -252,7 +271,7 @@ def on_seen(
     _, m, o = pattern
     return np.linalg.solve(R0[np.ix_(o, o)], R0[np.ix_(o, m)])
 
-# %% ../nbs/11_multitrait.ipynb #6de3d18e
+# %% ../nbs/11_multitrait.ipynb #83022653
 @njit(cache=True, nogil=True)
 def draw_missing(
     pattern,  # Pattern
@@ -281,7 +300,7 @@ def draw_missing(
                 z[a] = rng.standard_normal()
                 r[t, i] = scale * (given + L[a, a] * z[a])
 
-# %% ../nbs/11_multitrait.ipynb #c352b2f5
+# %% ../nbs/11_multitrait.ipynb #3b219549
 @njit(cache=True)
 def draw_fixed_traits(
     X,  # (n, q) fixed effects
@@ -313,7 +332,7 @@ def draw_fixed_traits(
             for i in range(n):
                 r[t, i] -= weight[i] * X[i, a] * change[a, t]
 
-# %% ../nbs/11_multitrait.ipynb #adaf4917
+# %% ../nbs/11_multitrait.ipynb #e4a8acc8
 @njit(cache=True)
 def residual_products(
     r,  # (T, n) weighted residuals
@@ -330,7 +349,7 @@ def residual_products(
             S[b, a] = S[a, b]
     return S
 
-# %% ../nbs/11_multitrait.ipynb #877ef330
+# %% ../nbs/11_multitrait.ipynb #d1ac99cd
 class MultiTraitModel:
     "Phenotypes of several traits, fixed effects, marker terms: a sampler for the chain runner, as `GibbsModel`."
 
@@ -377,7 +396,7 @@ class MultiTraitModel:
         "What one draw consists of."
         return record_traits(self, state)
 
-# %% ../nbs/11_multitrait.ipynb #b72c0668
+# %% ../nbs/11_multitrait.ipynb #6dd95fff
 def check_traits(
     G,  # (markers, n) int8, or float32
     Y,  # (n, T)
@@ -405,7 +424,7 @@ def check_traits(
             )
     return G, np.array(rows), observed, w
 
-# %% ../nbs/11_multitrait.ipynb #8086da8a
+# %% ../nbs/11_multitrait.ipynb #6e88fb7f
 def check_residual(residual, model):  # InverseWishart or None, MultiTraitModel
     "ValueError or TypeError for a prior of the residual covariance that is none, or improper with too few records."
     if residual is None:
@@ -434,7 +453,7 @@ def check_designs(
             )
     return fixed
 
-# %% ../nbs/11_multitrait.ipynb #7ba391f4
+# %% ../nbs/11_multitrait.ipynb #c61f4728
 def trait_scales(
     model,  # MultiTraitModel
     columns=None,  # Columns of one term; None: nothing about markers
@@ -457,7 +476,7 @@ def residual_traits(
 def make_trait_terms(
     model,  # MultiTraitModel
     priors,  # name -> (prior, rows of G or None)
-    draw_effects,
+    draw_effects,  # how effects are drawn on canonical scales, as `single_site` does
 ) -> dict:  # name -> TraitTerm
     "Resolve the priors and set up the terms (a prior may bring its own kind, `term`); ValueError for shared markers."
     terms, taken = {}, np.zeros(len(model.G), int)
@@ -474,7 +493,7 @@ def make_trait_terms(
         raise ValueError(f"{(taken > 1).sum()} markers belong to more than one term, the first is {taken.argmax()}")
     return terms
 
-# %% ../nbs/11_multitrait.ipynb #b1b3df3c
+# %% ../nbs/11_multitrait.ipynb #fd0b9a28
 def exact_trait_residual(
     model,  # MultiTraitModel
     state,
@@ -520,7 +539,7 @@ def step_traits(
     R0[:] = model.residual.draw(rng, model.n_used, residual_products(r, w))
     state["iteration"] += 1
 
-# %% ../nbs/11_multitrait.ipynb #592c70c1
+# %% ../nbs/11_multitrait.ipynb #89764046
 def record_traits(
     model,  # MultiTraitModel
     state,
@@ -558,7 +577,7 @@ def describe_trait_record(
             dims[key(name, variable)] = tuple(key(name, a) if a in labels else a for a in axis)
     return dims, coords
 
-# %% ../nbs/11_multitrait.ipynb #f1e33d6c
+# %% ../nbs/11_multitrait.ipynb #8abaedd4
 @njit(cache=True)
 def shear(
     t,  # trait whose effects change
@@ -589,9 +608,20 @@ def shear(
     Sigma[t] += s * Sigma[u]
     Sigma[:, t] += s * Sigma[:, u]
 
-# %% ../nbs/11_multitrait.ipynb #919d940d
+# %% ../nbs/11_multitrait.ipynb #dd5c36a8
 @njit(cache=True)
-def stretch(t, g, r, weight, inverse, df, V, Sigma, effect, rng):
+def stretch(
+    t,  # trait whose effects change
+    g,  # (T, n) genetic values, changed
+    r,  # (T, n) float32 weighted residuals, changed
+    weight,  # (n,) float32
+    inverse,  # (T, T) inverse of R0
+    df,  # degrees of freedom of the prior of Σ
+    V,  # (T, T) scale of the prior of Σ
+    Sigma,  # (T, T) changed
+    effect,  # (T, p) changed
+    rng,
+):
     "Draw what the effects on trait t are multiplied by; arguments as for `shear`, and the degrees of freedom."
     P, A, B, h = np.linalg.inv(Sigma), 0.0, 0.0, 0.0
     for i in range(g.shape[1]):
@@ -608,7 +638,7 @@ def stretch(t, g, r, weight, inverse, df, V, Sigma, effect, rng):
     Sigma[t] *= c
     Sigma[:, t] *= c
 
-# %% ../nbs/11_multitrait.ipynb #e7384a8d
+# %% ../nbs/11_multitrait.ipynb #2f9fbb33
 @njit(cache=True)
 def move_covariance(
     g,  # (T, n) genetic values, changed
@@ -652,7 +682,7 @@ def values_left_traits(
     "Genetic values of a term that is alone: what fixed effects and residuals leave."
     return model.Y - (model.fixed.X @ state["fixed"]).T - state["residual"] / model.weight
 
-# %% ../nbs/11_multitrait.ipynb #e1458a95
+# %% ../nbs/11_multitrait.ipynb #620efae6
 def prior_traits(
     model,  # MultiTraitModel with finite fixed_variance
     rng,
@@ -682,7 +712,7 @@ def simulate_traits(
     state["residual"] = (model.weight * e).astype(np.float32)
     return model.Y
 
-# %% ../nbs/11_multitrait.ipynb #fb3fc0aa
+# %% ../nbs/11_multitrait.ipynb #964acf18
 def trait_quantities(
     model,  # MultiTraitModel
     state,
@@ -705,7 +735,7 @@ def trait_quantities(
         out |= {key(name, what): value for what, value in mine.items()}
     return out | {"last line": np.arcsinh(fitted[-1, -1])}
 
-# %% ../nbs/11_multitrait.ipynb #026a74bb
+# %% ../nbs/11_multitrait.ipynb #889bb450
 def correlation(
     C,  # (..., T, T) covariance matrices
 ) -> np.ndarray:  # the same shape

@@ -8,7 +8,7 @@ __all__ = ['trait_classes', 'class_coordinates', 'class_evidence', 'draw_trait_c
            'kept_by_default', 'judge_traits', 'learn_traits', 'interval', 'trait_correlations', 'trait_heritabilities',
            'predict_sampled', 'sampled_values', 'sampled_html', 'BayesianMultiTraitGBLUP', 'MultiTraitBayesCPi']
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #c05ecae7
+# %% ../nbs/11b_multitrait_bayes.ipynb #ce4b92a5
 import itertools
 import time
 import warnings
@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .bayes_alphabet import chain_seed, fixed_design, genotype_rows, record_weights, set_parameters
+from .bayes_alphabet import chain_seed, covariate_design, genotype_rows, record_weights, set_parameters
 from .chains import sample
 from .diagnostics import warn_unconverged
 from .eigenbasis import flat_draws
@@ -70,12 +70,12 @@ def class_coordinates(
                 F[c, a, S[b]] = f[a, b]
     return F, values
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #737f92a1
+# %% ../nbs/11b_multitrait_bayes.ipynb #27943945
 @njit(nogil=True, error_model="numpy", inline="always")
 def class_evidence(
     c,  # class
     F,  # of `class_coordinates`
-    values,
+    values,  # (2^T, T) λ of `class_coordinates`
     square,  # x'Wx
     h,  # (T,) R0⁻¹ e'x
     f,  # (T,) set to F h of this class
@@ -91,15 +91,15 @@ def class_evidence(
         det *= shrink
     return out - 0.5 * np.log(det)
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #c0ecba89
+# %% ../nbs/11b_multitrait_bayes.ipynb #d863837b
 @njit(nogil=True, error_model="numpy", inline="always")
 def draw_trait_class(
     present,  # class now
     joint,  # compare all classes, or one trait at a time
-    F,
-    values,
-    square,
-    h,
+    F,  # (2^T, T, T) of `class_coordinates`
+    values,  # (2^T, T) λ of `class_coordinates`
+    square,  # x'Wx
+    h,  # (T,) R0⁻¹ e'x
     log_weight,  # (2^T,) log π
     f,  # (T,) space
     score,  # (2^T,) space
@@ -127,9 +127,13 @@ def draw_trait_class(
         c = on if np.log(u / (1 - u)) < gap else off
     return c
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #14adae11
+# %% ../nbs/11b_multitrait_bayes.ipynb #1825f96a
 @njit(nogil=True, inline="always")
-def multiply(A, x, out):
+def multiply(
+    A,  # (T, T)
+    x,  # (T,)
+    out,  # (T,) set to A x; not x itself
+):
     "out = A x."
     for a in range(len(out)):
         out[a] = 0.0
@@ -140,10 +144,10 @@ def multiply(A, x, out):
 @njit(nogil=True, error_model="numpy", inline="always")
 def draw_trait_effects(
     c,  # class
-    F,
-    values,
-    square,
-    h,
+    F,  # (2^T, T, T) of `class_coordinates`
+    values,  # (2^T, T) λ of `class_coordinates`
+    square,  # x'Wx
+    h,  # (T,) R0⁻¹ e'x
     f,  # (T,) space
     out,  # (T,) set to the effects, zero for traits outside the class
     rng,  # numpy Generator
@@ -199,7 +203,7 @@ def class_sweep(
         for t in range(T):
             subtract_changes(G, rows, step[t], shift[t], record_weight, r[t])
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #27d6935a
+# %% ../nbs/11b_multitrait_bayes.ipynb #581ed3a6
 @dataclass(frozen=True)
 class ClassPrior(NormalTraits):
     "Each marker acts on some of the traits (multi-trait BayesCπ; Cheng et al. 2018)."
@@ -211,7 +215,7 @@ class ClassPrior(NormalTraits):
     recorded: ClassVar[tuple] = ()
     mix: ClassVar[bool] = False  # an effect that is zero stays zero
 
-    def resolve(self, data, T):  # list of DataScale, one a trait; number of traits
+    def resolve(self, data, T):  # a DataScale for each trait, number of traits
         "The prior with its numbers filled in; ValueError for impossible ones."
         check_positive(concentration=self.concentration, a=self.inclusion[0], b=self.inclusion[1])
         if self.classes not in ("dirichlet", "independent"):
@@ -229,7 +233,7 @@ class ClassPrior(NormalTraits):
         component = np.zeros(p, np.int64) if rng is None else rng.choice(2**T, p, p=weight)
         return out | {"class_weight": weight, "component": component}
 
-    def draw_weight(self, counts, rng):
+    def draw_weight(self, counts, rng):  # (2^T,) markers in each class, numpy Generator
         "Weights of the classes, given how many markers there are in each."
         if self.classes == "dirichlet":
             return rng.dirichlet(self.concentration + counts)
@@ -339,7 +343,7 @@ class BayesianTraits(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _html_repr(self):
         return sampled_html(self) if hasattr(self, "posterior_") else super()._html_repr()
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #44f7d919
+# %% ../nbs/11b_multitrait_bayes.ipynb #49a8d783
 def has_ids(
     table,  # table or array
 ) -> bool:
@@ -357,7 +361,7 @@ def match_rows(
     rows = pd.Series(0.0, table.index) if has_ids(y) else np.zeros(len(table))
     some = np.where(pd.DataFrame(table).notna().any(axis=1), 0.0, np.nan)
     weight = record_weights(some, same_ids(rows, sample_weight, "sample_weight"))[1]
-    return *fixed_design(fixed, rows), weight
+    return *covariate_design(fixed, rows, weight > 0), weight
 
 
 def kept_by_default(

@@ -63,15 +63,19 @@ def _fixed_part(fit, X_new) -> np.ndarray:
         W[:, c - (T - t) * q : c - (T - t - 1) * q, t] = new
     return np.linalg.solve(fit.point.triangle.T, W)
 
-# %% ../nbs/11a1_multitrait_gblup.ipynb #b75c186c
+# %% ../nbs/11a1_multitrait_gblup.ipynb #93e63c38
 class MarkerScale(NamedTuple):
     "How genotypes enter the model: (X - mean)/sd, and the products of two lines divided by `divisor`."
 
     mean: np.ndarray  # (p,)
     sd: np.ndarray | None  # (p,) infinite for a marker that does not vary; None: not scaled
-    divisor: float
+    divisor: float  # number of markers that vary; not scaled: the divisor of `GBLUP`
 
-    def codes(self, block, s) -> np.ndarray:
+    def codes(
+        self,
+        block,  # (n, m) genotypes
+        s,  # slice of the m markers
+    ) -> np.ndarray:
         "A block of markers, centred and scaled."
         return block - self.mean[s] if self.sd is None else (block - self.mean[s]) / self.sd[s]
 

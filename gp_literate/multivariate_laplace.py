@@ -31,7 +31,7 @@ def log_mixing_integral(
         value = np.log(2.0) + order * np.log(4 * s) + np.log(special.kve(order, s)) - s
     return np.where((s > 1e-8) & np.isfinite(value), value, at_zero)
 
-# %% ../nbs/10_multivariate_laplace.ipynb #751188ce
+# %% ../nbs/10_multivariate_laplace.ipynb #d92390dd
 class ScaleMixture(NamedTuple):
     "Normal with a random scale: N(mean, w·scale), w with density ∝ w^(ν-1) exp(-χ/2w - w/8)."
 
@@ -40,7 +40,10 @@ class ScaleMixture(NamedTuple):
     order: float  # ν ≥ 1/2
     chi: float = 0.0  # χ ≥ 0
 
-    def logpdf(self, x):
+    def logpdf(
+        self,
+        x,  # (..., k) points
+    ):
         "Log-density at x (..., k)."
         return mixture_logpdf(self, x)
 
@@ -48,16 +51,27 @@ class ScaleMixture(NamedTuple):
         "Covariance (k, k)."
         return mixing_moment(self, 1) * self.scale
 
-    def marginal(self, keep):
+    def marginal(
+        self,
+        keep,  # positions among the k traits
+    ):
         "Distribution of the traits at the positions `keep`."
         keep = np.atleast_1d(keep)
         return self._replace(mean=self.mean[keep], scale=self.scale[np.ix_(keep, keep)])
 
-    def conditional(self, given, x):
+    def conditional(
+        self,
+        given,  # positions of the known traits
+        x,  # their values, in the same order
+    ):
         "Distribution of the other traits when those at the positions `given` are x."
         return mixture_conditional(self, np.atleast_1d(given), np.atleast_1d(x))
 
-    def sample(self, size, rng):
+    def sample(
+        self,
+        size,  # number of draws
+        rng,
+    ):
         "(size, k) draws."
         return draw_mixture(self, size, rng)
 
@@ -188,7 +202,7 @@ def mixture_conditional(
     chi = law.chi + float(square_distance(off, S22))
     return ScaleMixture(law.mean[rest] + slope @ off, (scale + scale.T) / 2, law.order - len(given) / 2, chi)
 
-# %% ../nbs/10_multivariate_laplace.ipynb #61ecfd81
+# %% ../nbs/10_multivariate_laplace.ipynb #bc724029
 @njit(cache=True, nogil=True)
 def draw_scale(
     Q,  # squared Mahalanobis distance of the effects, ≥ 0
@@ -216,7 +230,7 @@ def scale_density(
     "Density of w given the effects (@eq-scale)."
     return np.exp(-Q / (2 * w) - w / 8 + np.sqrt(Q) / 2) / np.sqrt(8 * np.pi * w)
 
-# %% ../nbs/10_multivariate_laplace.ipynb #265d5dda
+# %% ../nbs/10_multivariate_laplace.ipynb #1cc8ae35
 @njit(cache=True, nogil=True)
 def mh_scale(
     w,  # current value

@@ -192,12 +192,12 @@ def train_tasks(
     size = 1 if model.solver == "proximal" else chunk_size(way, *X.shape, window, model.memory_limit)
     return in_chunks(work, list(tasks), size, "" if way == "bytes" else f" of {device_name()}")
 
-# %% ../nbs/15_neural_lasso.ipynb #d8ca31aa
+# %% ../nbs/15_neural_lasso.ipynb #21c47ec3
 def bisection(
     low,  # a > 0
     high,  # b > a
     tol,  # half width of the interval that ends the search
-    max_evaluations=40,
+    max_evaluations=40,  # λ tried at most, about
 ):  # generator: yields lists of λ, is sent their scores, returns (λ, DataFrame of all that was tried)
     "The modified bisection of Mathew et al. (2022), as a generator; ValueError for an impossible interval."
     if not 0 < low < high < np.inf or not tol > 0:
@@ -224,7 +224,7 @@ def search_lambda(
     low,  # a > 0
     high,  # b > a
     tol,  # half width of the interval that ends the search
-    max_evaluations=40,
+    max_evaluations=40,  # λ tried at most, about
 ):  # -> (best λ, DataFrame lam, score of everything tried, in order)
     "The paper's modified bisection for one model; ValueError for an impossible interval."
     search = bisection(low, high, tol, max_evaluations)
@@ -260,8 +260,11 @@ def penalty_interval(
     scale = 2 * largest or 1.0
     return 0.01 * scale, 0.21 * scale, 0.01 * scale
 
-# %% ../nbs/15_neural_lasso.ipynb #fc2b9f16
-def correlation(a, b) -> float:
+# %% ../nbs/15_neural_lasso.ipynb #66f5592d
+def correlation(
+    a,  # (n,)
+    b,  # (n,)
+) -> float:
     "Pearson's; NaN when one of them does not vary."
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return np.nan
@@ -360,7 +363,7 @@ def check_settings(
     if not 0 < model.validation_fraction < 1:
         raise ValueError(f"validation_fraction={model.validation_fraction!r}: expected a number between 0 and 1")
 
-# %% ../nbs/15_neural_lasso.ipynb #14a8ea87
+# %% ../nbs/15_neural_lasso.ipynb #5733fea4
 def fit_window(
     model,  # NeuralLasso, changed
     X,  # (n, p) dosages
@@ -377,9 +380,9 @@ def fit_window(
     task = Task(np.flatnonzero(seen), values[seen], model.lam, check_random_state(model.random_state).randint(2**31))
     task = task._replace(lam=chosen_penalty(model, X, task, validation))
     learn(model, X, task, train_tasks(X, [task], model)[0], getattr(y, "name", None))
-    model.seconds_ = time.perf_counter() - begin
+    model.fit_seconds_ = time.perf_counter() - begin
 
-# %% ../nbs/15_neural_lasso.ipynb #251ec5a3
+# %% ../nbs/15_neural_lasso.ipynb #7966d9b3
 class WindowRegression(RegressorMixin, BaseEstimator):
     "What NeuralLasso does; its settings stand below."
 
@@ -414,12 +417,12 @@ class WindowRegression(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return effect_table(self)
 
-    def save(self, path):
+    def save(self, path):  # of the file, ending in .keras
         "Write a .keras file (configuration and weights, no pickle)."
         save_model(self, path)
 
     @staticmethod
-    def load(path):
+    def load(path):  # of a file that `save` wrote
         "The model of a .keras file."
         return load_model(path)
 
@@ -508,7 +511,7 @@ def learn(
         rest = task.y - predict_window(X[task.rows], model.c_, model.b_, model.window_)
         model.intercept_ = float(rest.mean())
 
-# %% ../nbs/15_neural_lasso.ipynb #d6b2af45
+# %% ../nbs/15_neural_lasso.ipynb #9071287e
 def history_table(
     history,  # (T + 1, 2) data part and sum of |parameters|; or (T + 1,) objective
     lam,  # λ
@@ -547,11 +550,11 @@ def fit_summary(
         "coefficients exactly zero": f"{zero:.1%}",
         "steps": f"{model.n_iter_:,}",
         "device": model.device_,
-        "seconds": f"{getattr(model, 'seconds_', np.nan):.2f}",
+        "seconds": f"{getattr(model, 'fit_seconds_', np.nan):.2f}",
     }
     return pd.Series(rows, name=str(model))
 
-# %% ../nbs/15_neural_lasso.ipynb #f1e293f0
+# %% ../nbs/15_neural_lasso.ipynb #2fd7d660
 def fit_many(
     X,  # (n, p) dosages of all lines
     tasks,  # iterable of Task
@@ -575,7 +578,7 @@ def fit_many(
         learn(model, checked, task, part)
         models.append(model)
     for model in models:
-        model.seconds_ = (time.perf_counter() - begin) / len(models)
+        model.fit_seconds_ = (time.perf_counter() - begin) / len(models)
     return models
 
 
@@ -611,8 +614,8 @@ def check_task(
     if not 0 <= task.lam < np.inf:
         raise ValueError(f"task {k}: lam must be a number of at least 0, got {task.lam!r}")
 
-# %% ../nbs/15_neural_lasso.ipynb #89fba57a
-_KEPT = ("lam_", "intercept_", "trait_", "stopped_", "n_lines_", "n_features_in_", "n_iter_", "device_", "seconds_")
+# %% ../nbs/15_neural_lasso.ipynb #111cb435
+_KEPT = ("lam_", "intercept_", "trait_", "stopped_", "n_lines_", "n_features_in_", "n_iter_", "device_", "fit_seconds_")
 
 
 def save_model(

@@ -256,11 +256,14 @@ def activation_floors(
         raise ValueError(f"compiled passes know 'relu' and 'linear' only, got {window.activations}")
     return np.array([0 if name == "relu" else -np.inf for name in window.activations], np.float32)
 
-# %% ../nbs/14e_neural_passes.ipynb #3fc14c73
+# %% ../nbs/14e_neural_passes.ipynb #89fc5834
 class ArrayState:
     "What passes over called genotypes share."
 
-    def rest(self, step):
+    def rest(
+        self,
+        step,  # its number, from 0
+    ):
         "Which biases move (0 none, 1 all, 2 those of ReLU terms: `MEAN_BESIDE`), step size and ϵ."
         biases = (MEAN_BESIDE if self.job.intercept else 1) if self.job.window.bias else 0
         return biases, self.sizes[step], self.epsilon
@@ -278,7 +281,7 @@ class ArrayState:
         )
         return part[0], *table_gradient(class_sums(G, r[0]), c, b, self.job.window)
 
-# %% ../nbs/14e_neural_passes.ipynb #24751cd2
+# %% ../nbs/14e_neural_passes.ipynb #f8621b7b
 class BytePasses(ArrayState):
     "One model, trained by compiled journeys along one-byte genotypes."
 
@@ -289,7 +292,7 @@ class BytePasses(ArrayState):
         job,  # Job of one model with ReLU and linear activations
         G,  # (p, n) int8 calls 0, 1, 2, markers contiguous
         sizes,  # (T,) step sizes
-        epsilon=1e-7,
+        epsilon=1e-7,  # ϵ of Adam
     ):
         self.job, self.G, self.sizes, self.epsilon = job, G, sizes, np.float32(epsilon)
         width = len(G) + 2 * job.window.neighborhood
@@ -303,7 +306,7 @@ class BytePasses(ArrayState):
         zeros = [np.zeros_like(arrays[0]) for _ in range(4)]
         return [*arrays, *zeros, table_values(self.G, tables, constant)]
 
-    def slope(self, values, step):
+    def slope(self, values, step):  # predictions (n,) or (n, M) of all lines, number of the step from 0
         "Data part of the loss, and its slope in Λ."
         w = batch_weights(self.job, step, step + 1)[0]
         return loss_and_slope(values[None], self.job.y, w, self.job.loss, self.job.intercept)
@@ -478,7 +481,7 @@ def carrier_values(
         np.add.at(values, lines, (tables[v, markers] - base)[of_marker])
     return values
 
-# %% ../nbs/14e_neural_passes.ipynb #69123ade
+# %% ../nbs/14e_neural_passes.ipynb #1a069313
 class CarrierPasses(ArrayState):
     "M models, trained by compiled journeys along lists of carriers."
 
@@ -489,7 +492,7 @@ class CarrierPasses(ArrayState):
         job,  # Job of M models with ReLU and linear activations
         G,  # (p, n) int8 calls 0, 1, 2; or their Carriers
         sizes,  # (T,) step sizes
-        epsilon=1e-7,
+        epsilon=1e-7,  # ϵ of Adam
     ):
         self.job, self.sizes, self.epsilon = job, sizes, np.float32(epsilon)
         self.carriers = G if isinstance(G, Carriers) else list_carriers(G)

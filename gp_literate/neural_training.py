@@ -35,16 +35,16 @@ def loss_and_slope(
     norm = xp.sqrt(squares)
     return norm[:, 0] / size[:, 0], -r / (xp.maximum(norm, 1e-30) * size)
 
-# %% ../nbs/14d_neural_training.ipynb #8a4173d9
+# %% ../nbs/14d_neural_training.ipynb #8d9a2cb7
 class Job(NamedTuple):
     "M models to be trained on the same genotypes."
 
-    window: Window
+    window: Window  # shape of the models
     y: np.ndarray  # (M, n) float32, 0 where the weight is
     weight: np.ndarray  # (M, n) float32: 1 for training lines, 0 for all others
     lam: np.ndarray  # (M,) float32 penalty
     loss: str = "squares"  # or "norm"
-    intercept: bool = False
+    intercept: bool = False  # whether the loss is taken after a free intercept, not penalised
     batch: tuple = ()  # size of the batches of each model; (): all lines at once
     rows: tuple = ()  # training lines of each model in the order of the first round; needed with batches
     seeds: tuple = ()  # one per model; needed with batches
@@ -113,7 +113,7 @@ def adam(
     v = v + (g * g - v) * (1 - BETA2)
     return x - size * m / (xp.sqrt(v) + epsilon), m, v
 
-# %% ../nbs/14d_neural_training.ipynb #e3a5c412
+# %% ../nbs/14d_neural_training.ipynb #22499d11
 def keras_gradient(
     function,  # (c, b) -> a number and anything else
 ):  # (c, b) -> anything else, (dc, db)
@@ -141,7 +141,7 @@ def keras_gradient(
 
 
 def compiled(
-    function,
+    function,  # of arrays of fixed shapes
 ):  # the function, compiled
     "XLA compilation under TensorFlow and JAX; PyTorch runs its operations as they come."
     backend = import_keras().backend.backend()
@@ -249,30 +249,44 @@ def keras_steps(
 # %% ../nbs/14d_neural_training.ipynb #31328794
 CHUNK = 100  # steps in one compiled call
 
-# %% ../nbs/14d_neural_training.ipynb #13aed055
+# %% ../nbs/14d_neural_training.ipynb #895bc424
 class KerasState:
     "Parameters of M models and Adam's moments as tensors: how they begin, are kept and are read."
 
-    def start(self, c, b):
+    def start(
+        self,
+        c,  # (2N + 1, p) coefficients
+        b,  # (2N + 1, p) biases
+    ):
         "State with every model at the same parameters."
         c, b = (self.tensor(np.repeat(x[None], self.job.size, axis=0)) for x in (c, b))
         return [c, b, 0 * c, 0 * c, 0 * b, 0 * b]
 
-    def copy(self, state):
+    def copy(
+        self,
+        state,  # list of tensors, as `start` gave it
+    ):
         "Tensors are never changed in place."
         return list(state)
 
-    def parameters(self, state):
+    def parameters(
+        self,
+        state,  # list of tensors, as `start` gave it
+    ):
         "c (M, 2N + 1, p), b, as arrays."
         return self.numpy(state[0]), self.numpy(state[1])
 
-    def smooth_part(self, c, b):
+    def smooth_part(
+        self,
+        c,  # (2N + 1, p) coefficients
+        b,  # (2N + 1, p) biases
+    ):
         "Data part and its derivatives for one model, for the proximal solver."
         at = (self.tensor(c[None]), self.tensor(b[None]))
         part, (gc, gb) = self.smooth(self.data, *at, self.y, self.tensor(self.job.weight))
         return float(part[0]), self.numpy(gc)[0], self.numpy(gb)[0]
 
-# %% ../nbs/14d_neural_training.ipynb #de017b84
+# %% ../nbs/14d_neural_training.ipynb #2e777b04
 class KerasPasses(KerasState):
     "M models trained by compiled Keras steps."
 
@@ -281,7 +295,7 @@ class KerasPasses(KerasState):
         job,  # Job
         Z,  # (n, p) dosages
         sizes,  # (T,) step sizes
-        epsilon=1e-7,
+        epsilon=1e-7,  # ϵ of Adam
         table=False,  # by @eq-values; called genotypes only
     ):
         keras = import_keras()
@@ -292,7 +306,12 @@ class KerasPasses(KerasState):
         key = (job.window, table, job.loss, job.intercept, epsilon, keras.backend.backend(), (*Z.shape, job.size))
         self.smooth, self.steps, self.penalty = keras_steps(*key)
 
-    def run(self, state, first, last):
+    def run(
+        self,
+        state,  # list of tensors, changed: c, b, and their moments
+        first,  # step, from 0
+        last,  # step after the last
+    ):
         "Make the steps; state is changed. (steps, M, 2): data part and sum of |parameters|, before each step."
         sizes = np.zeros(CHUNK, np.float32)
         sizes[: last - first] = self.sizes[first:last]
@@ -304,7 +323,7 @@ class KerasPasses(KerasState):
         *state[:], seen = self.steps(*data, tuple(state))
         return self.numpy(seen)[: last - first]
 
-    def losses(self, state, step):
+    def losses(self, state, step):  # as `start` gave it, number of the step from 0
         "(M, 2): data part of the loss at a step, sum of |parameters|."
         w = self.tensor(batch_weights(self.job, step, step + 1)[0])
         part = self.smooth(self.data, state[0], state[1], self.y, w)[0]
@@ -370,14 +389,14 @@ class _Pair:
     def join(self, c, b):
         return np.concatenate([np.ravel(c), np.ravel(b) * self.bias]).astype(float)
 
-# %% ../nbs/14d_neural_training.ipynb #2368980d
+# %% ../nbs/14d_neural_training.ipynb #d53d23a3
 def proximal(
     smooth,  # (c, b) -> data part, dc, db
     c,  # start
     b,  # start
     lam,  # λ
     bias=True,  # whether biases move
-    n_iterations=3000,
+    n_iterations=3000,  # steps at most
     tol=1e-7,  # relative change of the parameters that ends it
     rounding=1e-14,  # relative error of the data part
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # c, b, objective before each step and at the end

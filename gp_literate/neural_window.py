@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-# %% ../nbs/14c_neural_window.ipynb #c58e7c3c
+# %% ../nbs/14c_neural_window.ipynb #00e6b1c9
 class Window(NamedTuple):
     "Shape of the model: neighbourhood N, activation of each offset -N..N, and where the sum stands."
 
-    neighborhood: int
+    neighborhood: int  # N ≥ 0, markers on each side
     activations: tuple  # 2N + 1 names; one name with interaction
-    interaction: bool = False
-    bias: bool = True
+    interaction: bool = False  # one activation, outside the sum over the window
+    bias: bool = True  # whether there are biases
 
     @property
     def offsets(self) -> range:
@@ -145,12 +145,12 @@ def window_gradient(
         gc[row], gb[row] = (weighed * z).sum(axis=0), weighed.sum(axis=0)
     return gc, gb
 
-# %% ../nbs/14c_neural_window.ipynb #14fccd86
+# %% ../nbs/14c_neural_window.ipynb #e51ae7b8
 def locus_tables(
     c,  # (2N + 1, p) coefficients
     b,  # (2N + 1, p) biases
     window,  # Window without interaction
-    dosages=(0.0, 1.0, 2.0),
+    dosages=(0.0, 1.0, 2.0),  # (k,) at which the curves are wanted
 ) -> tuple[np.ndarray, float]:  # (len(dosages), p) f_m, and the constant
     "The curve of each locus, and the constant from beyond the ends (@eq-additive); ValueError with interaction."
     if window.interaction:

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CLUSTER', 'package_digest', 'part_key', 'source_code', 'write_shard', 'read_shard', 'intact_shards', 'Outcome',
-           'compute_part', 'surviving_outcomes', 'seconds_left', 'duration', 'PartsFailed', 'run_parts', 'use_cluster']
+           'compute_part', 'surviving_outcomes', 'seconds_left', 'duration', 'PartsFailed', 'check_jobs', 'run_parts',
+           'use_cluster']
 
 # %% ../nbs/17a_parts.ipynb #757d8558
 import ast
@@ -104,14 +105,14 @@ def intact_shards(
                 path.unlink(missing_ok=True)
     return found
 
-# %% ../nbs/17a_parts.ipynb #3ebd4b7b
+# %% ../nbs/17a_parts.ipynb #b1a25e6a
 class Outcome(NamedTuple):
     "What became of one part."
 
     place: int  # in the list of parts
     data: bytes  # its shard; empty when it failed
     error: str  # traceback; empty when it went well
-    seconds: float
+    seconds: float  # that it took
 
 
 def compute_part(
@@ -185,18 +186,18 @@ def surviving_outcomes(
                 f"a worker was lost; {len(missing)} parts that are not finished are begun again", stacklevel=2
             )
 
-# %% ../nbs/17a_parts.ipynb #0ecd1944
+# %% ../nbs/17a_parts.ipynb #53cd4817
 def seconds_left(
     seconds,  # of the parts that were computed
     n_left,  # parts still to compute
-    n_workers=1,
+    n_workers=1,  # parts computed side by side
 ) -> float:
     "Estimate of the time to the end, from the mean of the parts so far."
     return sum(seconds) / len(seconds) * n_left / n_workers
 
 
 def duration(
-    seconds,
+    seconds,  # length of time, s
 ) -> str:  # such as "40 s", "12 min", "3.5 h"
     "A time as people say it."
     if seconds < 120:
@@ -255,7 +256,18 @@ def _report_failures(failures, folder, total):
         + f"\ntracebacks: {folder}{os.sep}*.txt"
     )
 
-# %% ../nbs/17a_parts.ipynb #5f6a10d9
+# %% ../nbs/17a_parts.ipynb #a1434ff1
+def check_jobs(
+    n_jobs,  # processes side by side, negative as in joblib: -1 is all cores; None: one
+):
+    "ValueError that names the option, for 0 and for what is no whole number."
+    whole = isinstance(n_jobs, int) and not isinstance(n_jobs, bool)
+    if n_jobs is not None and (not whole or n_jobs == 0):
+        raise ValueError(
+            f"n_jobs (in a terminal --n-jobs) must be a whole number of at least 1, or -1 for all cores, got {n_jobs!r}"
+        )
+
+# %% ../nbs/17a_parts.ipynb #d3033009
 def run_parts(
     name,  # name of the run: shards go to <name>.parts/, tracebacks of failed parts to <name>.failed/
     parts,  # list of dict of labels, JSON values, the arguments of compute
@@ -267,9 +279,11 @@ def run_parts(
 ) -> pd.DataFrame:  # rows of all parts, in their order
     """Compute the parts that are not finished, keep each as a file, return all.
 
-    ValueError for no or equal parts, LockHeld while another run has the files, PartsFailed at the end when parts
-    failed, OSError when the disk is full, RuntimeError when workers keep dying. Finished parts are kept in every case.
+    ValueError for no or equal parts or no jobs, LockHeld while another run has the files, PartsFailed at the end when
+    parts failed, OSError when the disk is full, RuntimeError when workers keep dying. Finished parts are kept in
+    every case.
     """
+    check_jobs(n_jobs)
     code, results_dir = source_code(compute), Path(results_dir).resolve()
     keys = [part_key(part, shared or {}, code) for part in parts]
     if not parts or len(set(keys)) < len(keys):
@@ -279,7 +293,7 @@ def run_parts(
         files = intact_shards(results_dir / f"{name}.parts", keys)
         return pd.concat([read_shard(files[key]) for key in keys], ignore_index=True)
 
-# %% ../nbs/17a_parts.ipynb #ed9dbe44
+# %% ../nbs/17a_parts.ipynb #ba9b78ef
 def _compute_missing(name, parts, keys, compute, results_dir, n_jobs, progress):
     "Compute and keep the parts that have no shard; PartsFailed at the end when some failed."
     folder, failed, failures = results_dir / f"{name}.parts", results_dir / f"{name}.failed", []
@@ -304,11 +318,11 @@ def _compute_missing(name, parts, keys, compute, results_dir, n_jobs, progress):
     if failures:
         _report_failures(failures, failed, len(parts))
 
-# %% ../nbs/17a_parts.ipynb #ddbaab28
+# %% ../nbs/17a_parts.ipynb #962e0fdf
 @contextmanager
 def use_cluster(
     address=None,  # "local", the address of a scheduler such as "tcp://head-node:8786", or None: no cluster
-    n_workers=None,  # processes of a local cluster; None: one for each core
+    n_workers=None,  # processes of a local cluster; None or -1: one for each core
 ):  # yields the link to the dashboard, or None
     "Within the block, parts run on a Dask cluster. ValueError for no address, ConnectionError for no answer."
     if address is None:
@@ -319,6 +333,7 @@ def use_cluster(
             f"cluster {address!r}: expected 'local' or the address of a scheduler such as 'tcp://head-node:8786'"
         )
     distributed, before = import_extra("distributed", "cluster"), os.environ.get(CLUSTER)
+    n_workers = n_workers and importlib.import_module("joblib").effective_n_jobs(n_workers)  # -1: all cores
     local = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with distributed.LocalCluster(**local) if address == "local" else nullcontext() as cluster:
         scheduler = cluster.scheduler_address if cluster else address
@@ -329,7 +344,7 @@ def use_cluster(
         finally:
             os.environ.pop(CLUSTER) if before is None else os.environ.update({CLUSTER: before})
 
-# %% ../nbs/17a_parts.ipynb #358e624e
+# %% ../nbs/17a_parts.ipynb #b2a4d76e
 def _reach(distributed, scheduler):
     "The link to a scheduler's dashboard; ConnectionError when it does not answer or has no workers."
     try:

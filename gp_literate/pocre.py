@@ -7,8 +7,8 @@ __all__ = ['THRESHOLDS', 'STOPS', 'soft', 'scad', 'mcp', 'weight_noise', 'fisher
            'is_stored', 'read_rows', 'row_products', 'marker_products', 'Sparse', 'add_rows', 'combine_rows',
            'leading_direction', 'Trial', 'propose', 'add_component', 'products_of', 'grow', 'trial_loadings',
            'trial_coefficients', 'residual_sums', 'component_table', 'residual_variance', 'trait_values',
-           'pocre_markers', 'training_rows', 'check_settings', 'stop_note', 'warn_of_stop', 'TraitRegression', 'POCRE',
-           'learn', 'spread', 'predict_traits', 'pocre_summary']
+           'pocre_markers', 'training_rows', 'check_settings', 'stop_note', 'warn_here', 'warn_of_stop',
+           'TraitRegression', 'POCRE', 'learn', 'spread', 'predict_traits', 'pocre_summary']
 
 # %% ../nbs/14_pocre.ipynb #5225123a
 import time
@@ -27,7 +27,7 @@ from .ebayes_threshold import ebayes_threshold, noise_sd
 from .kernels import marker_blocks
 from .mixed_model import as_table, check_coding, refuse_nan, same_ids, summary_html
 
-# %% ../nbs/14_pocre.ipynb #c189b083
+# %% ../nbs/14_pocre.ipynb #eb9b227a
 def soft(
     x,  # array
     t,  # threshold
@@ -36,13 +36,21 @@ def soft(
     return np.sign(x) * np.maximum(np.abs(x) - t, 0.0)
 
 
-def scad(x, t, a=3.7):
+def scad(
+    x,  # array
+    t,  # threshold
+    a=3.7,  # above 2; values beyond at are kept as they are
+):
     "SCAD thresholding (Fan and Li 2001): soft up to 2t, unchanged from at on."
     middle = ((a - 1) * x - np.sign(x) * a * t) / (a - 2)
     return np.where(np.abs(x) <= 2 * t, soft(x, t), np.where(np.abs(x) <= a * t, middle, x))
 
 
-def mcp(x, t, a=3.7):
+def mcp(
+    x,  # array
+    t,  # threshold
+    a=3.7,  # above 1; values beyond at are kept as they are
+):
     "MCP (firm) thresholding (Zhang 2010): unchanged from at on."
     return np.where(np.abs(x) <= a * t, soft(x, t) / (1 - 1 / a), x)
 
@@ -98,7 +106,7 @@ def threshold_weights(
         return np.zeros_like(w)
     return THRESHOLDS[threshold](np.where(np.abs(w) > 1e-12 * size, w, 0.0), lam)
 
-# %% ../nbs/14_pocre.ipynb #c53a6168
+# %% ../nbs/14_pocre.ipynb #7e867328
 def genotype_rows_of(
     X,  # (n, p) array; or a Zarr array (p, n), as genotypes are stored
 ):  # (p, n) rows that can be sliced
@@ -155,14 +163,17 @@ def marker_products(
             out[:, s] = R @ B.astype(np.float64).T
     return out
 
-# %% ../nbs/14_pocre.ipynb #71ee12e9
+# %% ../nbs/14_pocre.ipynb #8c8d5522
 class Sparse(NamedTuple):
     "A vector that is mostly zero."
 
     at: np.ndarray  # positions, increasing
     value: np.ndarray  # (k,) what is there
 
-    def dense(self, p):  # -> (p,)
+    def dense(
+        self,
+        p,  # length of the whole vector
+    ):  # -> (p,)
         "All p numbers."
         out = np.zeros(p)
         out[self.at] = self.value
@@ -223,7 +234,7 @@ def leading_direction(
     at = np.flatnonzero(w)
     return Sparse(at, w[at] / (np.linalg.norm(w[at]) or 1.0)), rounds
 
-# %% ../nbs/14_pocre.ipynb #6ecd8390
+# %% ../nbs/14_pocre.ipynb #ef389e2a
 class Trial:
     "One fit on its way: training lines, λ, threshold; its residuals and its components so far."
 
@@ -250,9 +261,10 @@ class Trial:
 
     @property
     def n_components(self):
+        "Components found so far."
         return len(self.scores)
 
-# %% ../nbs/14_pocre.ipynb #957aa2a3
+# %% ../nbs/14_pocre.ipynb #adfa699d
 STOPS = {
     "nothing": "no further marker passes the threshold",
     "max_markers": "the next component would use more than max_markers markers: not sparse, λ is too small",
@@ -316,7 +328,7 @@ def add_component(
     if trial.n_components >= trial.max_components:
         trial.stop = "max_components"
 
-# %% ../nbs/14_pocre.ipynb #874b4c55
+# %% ../nbs/14_pocre.ipynb #995f4e1c
 def products_of(
     rows,  # (p, n) markers
     trials,  # list of Trial
@@ -409,12 +421,12 @@ def residual_variance(
     df = trial.train.sum() - trial.n_components - 1
     return residual_sums(trial) / df if df > 0 else np.full(len(trial.total), np.nan)
 
-# %% ../nbs/14_pocre.ipynb #53a3e6ae
+# %% ../nbs/14_pocre.ipynb #bd4648c3
 def trait_values(
     model,  # the estimator
     y,  # (n,) or (n, T), NaN = not phenotyped
 ) -> tuple[np.ndarray, np.ndarray]:  # (n, T), (n,) whether the line trains
-    "Traits as a table; ValueError when there is nothing to learn from."
+    "Traits as a table; ValueError when there is nothing to learn from, UserWarning for lines that lack some traits."
     if y is None:
         raise ValueError(f"{type(model).__name__} requires y to be passed, but the target y is None")
     Y = check_array(y, ensure_2d=False, dtype=float, ensure_all_finite="allow-nan", input_name="y")
@@ -428,6 +440,11 @@ def trait_values(
         raise ValueError(f"y has {train.sum()} lines with a record: need at least 3 to estimate a residual variance")
     if (np.ptp(Y[train], axis=0) == 0).all():
         raise ValueError("y does not vary: all phenotypes are equal, there is nothing to learn")
+    if partly := int((~train & ~np.isnan(Y).all(axis=1)).sum()):
+        warn_here(
+            f"{type(model).__name__} leaves out {partly} of {len(Y)} lines, which have a record of some of the "
+            f"{Y.shape[1]} traits and not of all: {train.sum()} lines train"
+        )
     return Y, train
 
 
@@ -480,7 +497,7 @@ def training_rows(
         )
     return rows, Y, train
 
-# %% ../nbs/14_pocre.ipynb #6b749ef6
+# %% ../nbs/14_pocre.ipynb #62e98d24
 def check_settings(
     model,  # the estimator
     lambdas,  # values of λ
@@ -509,14 +526,20 @@ def stop_note(
     return ("" if trial.n_components else only) + STOPS[trial.stop]
 
 
+def warn_here(
+    text,  # what to say
+):
+    "A UserWarning whose place is the module, not a line of somebody's file."
+    where = {"category": UserWarning, "filename": __name__, "lineno": 1, "module": __name__}
+    warnings.warn_explicit(text, registry=globals().setdefault("__warningregistry__", {}), **where)
+
+
 def warn_of_stop(
     trial,  # Trial
 ):
-    "UserWarning when nothing entered or the fit is not sparse; its place is the module, not a line of somebody's file."
+    "UserWarning when nothing entered or the fit is not sparse."
     if not trial.n_components or trial.stop == "max_markers":
-        where = {"category": UserWarning, "filename": __name__, "lineno": 1, "module": __name__}
-        text = f"POCRE at λ = {trial.lam:g}: {stop_note(trial)}"
-        warnings.warn_explicit(text, registry=globals().setdefault("__warningregistry__", {}), **where)
+        warn_here(f"POCRE at λ = {trial.lam:g}: {stop_note(trial)}")
 
 # %% ../nbs/14_pocre.ipynb #b854baac
 class TraitRegression(RegressorMixin, BaseEstimator):
@@ -540,7 +563,7 @@ class TraitRegression(RegressorMixin, BaseEstimator):
             return super()._html_repr()
         return f"<pre>{self}</pre>{summary_html(self.summary_())}"
 
-# %% ../nbs/14_pocre.ipynb #886d2ad0
+# %% ../nbs/14_pocre.ipynb #23aa896d
 class POCRE(TraitRegression):
     "Penalised orthogonal-components regression (Zhang et al. 2009; Pungpapong et al. 2012), one trait or several."
 

@@ -47,7 +47,7 @@ def path_row(
     row |= {"explained": 1 - rss.sum() / trial.total.sum(), "residual_variance": residual_variance(trial).mean()}
     return row | {"loglik": loglik, "stop": STOPS[trial.stop]}
 
-# %% ../nbs/14a_pocre_cv.ipynb #d3a5d761
+# %% ../nbs/14a_pocre_cv.ipynb #cffa8d75
 def search_path(
     run,  # function (list of λ) -> list of finished Trials
     start=1.0,  # first λ
@@ -74,7 +74,7 @@ def search_path(
             k += at_once
     return [found[v] for v in sorted(found)]
 
-# %% ../nbs/14a_pocre_cv.ipynb #43ce8671
+# %% ../nbs/14a_pocre_cv.ipynb #8b826e62
 class POCREPath(BaseEstimator):
     "All fits over a grid of λ, sharing every pass over the genotypes."
 
@@ -328,7 +328,7 @@ def finer(
     new = np.round(np.linspace(low, high, number + 2), 10)
     return new[~np.isclose(new[:, None], grid).any(axis=1)]
 
-# %% ../nbs/14a_pocre_cv.ipynb #6c42427a
+# %% ../nbs/14a_pocre_cv.ipynb #a71c4d58
 class POCRECV(TraitRegression):
     "POCRE with λ (and the threshold, when several are given) chosen by cross-validation."
 
@@ -389,7 +389,7 @@ def fold_positions(
         raise ValueError(f"cv: fold {small[0]} has fewer than 2 training lines or none to predict")
     return folds
 
-# %% ../nbs/14a_pocre_cv.ipynb #84318a6c
+# %% ../nbs/14a_pocre_cv.ipynb #78570945
 def choose(
     model,  # POCRECV, changed
     X,  # (n, p) markers

@@ -43,7 +43,7 @@ def principal_components(
     out.attrs["share"] = (values[::-1] / np.trace(products)).tolist()
     return out
 
-# %% ../nbs/01a_population_plots.ipynb #335227c0
+# %% ../nbs/01a_population_plots.ipynb #5a173f84
 def plot_structure(
     pop,  # Population
     colour,  # (n,) values or names to colour the samples by
@@ -55,11 +55,16 @@ def plot_structure(
     scores, colour = principal_components(pop), pd.Series(np.asarray(colour))
     groups, known = not pd.api.types.is_numeric_dtype(colour), colour.notna().to_numpy()
     ax.scatter(scores.PC1[~known], scores.PC2[~known], s=8, color="0.8")
-    shown = pd.factorize(colour[known], sort=True)[0] if groups else colour[known]
-    dots = ax.scatter(scores.PC1[known], scores.PC2[known], c=shown, s=8, cmap="nipy_spectral" if groups else "viridis")
+    shown, kinds = pd.factorize(colour[known], sort=True) if groups else (colour[known], [])
+    few = 0 < len(kinds) <= 10  # then a key can be read
+    look = {"cmap": "tab10", "vmin": -0.5, "vmax": 9.5} if few else {"cmap": "turbo" if groups else "viridis"}
+    dots = ax.scatter(scores.PC1[known], scores.PC2[known], c=shown, s=8, **look)
     names = [f"principal component {i + 1} ({s:.0%})" for i, s in enumerate(scores.attrs["share"])]
     ax.set(xlabel=names[0], ylabel=names[1])
-    if groups:
+    if few:
+        key = {"title": label, "fontsize": "small", "loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
+        ax.legend(dots.legend_elements(num=None)[0], kinds, **key)
+    elif groups:
         ax.set_title(f"colour: {label}", fontsize="medium")
     else:
         ax.figure.colorbar(dots, ax=ax, label=label)

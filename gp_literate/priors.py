@@ -6,7 +6,7 @@
 __all__ = ['POWERS', 'ScaledInverseChi2', 'DataScale', 'residual_prior', 'MarkerPrior', 'draw_effects', 'latent_state',
            'check_positive', 'NormalPrior', 'draw_chi2', 'draw_variances', 'inverse_sum', 'ScaledTPrior',
            'mean_inclusion', 'with_inclusion', 'update_inclusion', 'PointMassTPrior', 'PointMassNormalPrior',
-           'draw_mixing', 'draw_tau2', 'LaplacePrior', 'draw_lambda', 'class_sums', 'NormalMixturePrior',
+           'draw_mixing', 'draw_tau2', 'LaplacePrior', 'draw_lambda', 'update_mixture', 'NormalMixturePrior',
            'orbit_density', 'draw_multiplier', 'rescale', 'implied_draws', 'describe_prior', 'plot_prior']
 
 # %% ../nbs/07_priors.ipynb #1ed4eb86
@@ -19,7 +19,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from numba import njit
 
-# %% ../nbs/07_priors.ipynb #0e405895
+# %% ../nbs/07_priors.ipynb #69fe29bf
 class ScaledInverseChi2(NamedTuple):
     "Prior of a variance: S/χ²(df). df = 0 and scale = 0 is Jeffreys' 1/σ²."
 
@@ -36,7 +36,7 @@ class ScaledInverseChi2(NamedTuple):
         rng,  # numpy Generator
         count=0,  # m, number of observations
         square_sum=0.0,  # Q, their sum of squares
-        size=None,
+        size=None,  # number of draws; None: one, as a float
     ):  # float or (size,)
         "A draw given m observations with sum of squares Q (none: from the prior)."
         return (self.scale + square_sum) / rng.chisquare(self.df + count, size)
@@ -61,10 +61,10 @@ class DataScale(NamedTuple):
             raise ValueError("no marker varies among the lines with a phenotype: there is nothing to estimate")
         return r2 * self.phenotype_variance / (self.marker_variance * share)
 
-# %% ../nbs/07_priors.ipynb #36dc0dc8
+# %% ../nbs/07_priors.ipynb #b962e9ef
 def residual_prior(
     scale,  # DataScale
-    df=5.0,
+    df=5.0,  # degrees of freedom, ≥ 0
     r2=0.5,  # share of Var(y) that all marker terms together are expected to explain
 ) -> ScaledInverseChi2:
     "Prior of the residual variance, with its mode at (1 - R²) Var(y)."
@@ -125,7 +125,7 @@ def draw_effects(
     spread = np.sqrt(prior.factor(residual_variance) * state["variance"] * gamma[k])
     state["component"], state["effect"] = k, spread * rng.standard_normal(p)
 
-# %% ../nbs/07_priors.ipynb #db14ec7f
+# %% ../nbs/07_priors.ipynb #915a9da5
 def latent_state(
     p,  # number of markers
     variance,  # scalar or (p,)
@@ -137,7 +137,9 @@ def latent_state(
     return arrays | {name: np.array(value, float) for name, value in scalars.items()}
 
 
-def check_positive(**values):
+def check_positive(
+    **values,  # name of the argument = what was given
+):
     "ValueError unless every value is None or a positive number."
     for name, value in values.items():
         number = isinstance(value, Real) and not isinstance(value, bool)
@@ -176,8 +178,8 @@ class NormalPrior(MarkerPrior):
         "k, a, d of @eq-orbit."
         return -self.df, 0.0, self.scale / (2 * float(state["effect_variance"]))
 
-# %% ../nbs/07_priors.ipynb #cba32151
-@njit(cache=True, nogil=True)
+# %% ../nbs/07_priors.ipynb #dceb5da5
+@njit(nogil=True, error_model="numpy", inline="always")
 def draw_chi2(
     df,  # degrees of freedom
     rng,  # numpy Generator
@@ -186,32 +188,30 @@ def draw_chi2(
     if df < 2:
         return rng.chisquare(df)
     d = df / 2 - 1 / 3
-    c, x, w = 1 / np.sqrt(9 * d), 0.0, -1.0
+    c = 1 / np.sqrt(9 * d)
     while True:
         x = rng.standard_normal()
-        w = (1 + c * x) ** 3
+        w = 1 + c * x
         if w > 0:
-            u = rng.random()
-            if u < 1 - 0.0331 * x**4 or np.log(u) < 0.5 * x * x + d * (1 - w + np.log(w)):
+            w, square, u = w * w * w, x * x, rng.random()
+            if u < 1 - 0.0331 * square * square or np.log(u) < 0.5 * square + d * (1 - w + np.log(w)):
                 return 2 * d * w
 
-# %% ../nbs/07_priors.ipynb #3abefafd
-@njit(cache=True, nogil=True)
+# %% ../nbs/07_priors.ipynb #8decbef1
+@njit(cache=True, nogil=True, error_model="numpy")
 def draw_variances(
     variance,  # (p,) replaced
     effect,  # (p,)
     component,  # (p,) 0 = no effect, when there is a point mass
     point_mass,  # whether there is one
-    df,
+    df,  # degrees of freedom of each variance
     scale,  # S
     rng,
 ):
     "v_j given b_j, and from the prior for markers without an effect."
     for j in range(len(variance)):
-        if point_mass and component[j] == 0:
-            variance[j] = scale / draw_chi2(df, rng)
-        else:
-            variance[j] = (scale + effect[j] ** 2) / draw_chi2(df + 1.0, rng)
+        known = 0.0 if point_mass and component[j] == 0 else 1.0
+        variance[j] = (scale + known * effect[j] ** 2) / draw_chi2(df + known, rng)
 
 # %% ../nbs/07_priors.ipynb #db68b573
 @njit(cache=True, nogil=True)
@@ -269,7 +269,7 @@ class ScaledTPrior(MarkerPrior):
         rate = (self.shape - 1) / self.scale
         return (2 * self.shape, rate * float(state["scale"]), 0.0) if self.learn_scale else None
 
-# %% ../nbs/07_priors.ipynb #065016e6
+# %% ../nbs/07_priors.ipynb #da4f9a7d
 def mean_inclusion(
     inclusion,  # share of markers with an effect: fixed, or (a, b) of a Beta prior
 ) -> float:
@@ -287,7 +287,7 @@ def mean_inclusion(
 
 def with_inclusion(
     state,  # latent variables
-    inclusion,
+    inclusion,  # share of markers with an effect: fixed, or (a, b) of a Beta prior
     rng=None,  # None: at the mean
 ) -> dict:  # the state with `weight` and `inclusion`
     "Add the share of markers with an effect, from its prior."
@@ -300,7 +300,7 @@ def with_inclusion(
 
 def update_inclusion(
     state,  # latent variables
-    inclusion,
+    inclusion,  # a fixed share, which stays, or (a, b) of a Beta prior
     component,  # (p,) components of the markers; empty for a draw from the prior
     rng,
 ):
@@ -360,20 +360,20 @@ class PointMassNormalPrior(NormalPrior):
         state["variance"][:] = v
         update_inclusion(state, self.inclusion, k, rng)
 
-# %% ../nbs/07_priors.ipynb #0dec82ad
-@njit(cache=True, nogil=True)
+# %% ../nbs/07_priors.ipynb #ef4925f9
+@njit(nogil=True, error_model="numpy", inline="always")
 def draw_mixing(
     m,  # where the two terms of the exponent are equal, ≥ 0
     rate,  # a > 0
     rng,
 ) -> float:
     "A draw with density ∝ v^(-1/2) exp(-a(v + m²/v)/2), safe at m = 0 (@eq-tau; Michael et al. 1976, rearranged)."
-    h = rng.standard_normal() ** 2 / (2 * rate)
-    t = m + h + np.sqrt(2 * m * h + h * h)
+    h = rng.standard_normal() ** 2 * (0.5 / rate)
+    t = m + h + np.sqrt(h * (2 * m + h))
     return t if rng.random() * (t + m) <= t else m * m / t
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def draw_tau2(
     tau2,  # (p,) replaced
     effect,  # (p,)
@@ -453,30 +453,41 @@ def draw_lambda(
     accept = rng.random() * density(lam / prior.maximum) < density(new / prior.maximum)
     return new if accept else lam
 
-# %% ../nbs/07_priors.ipynb #5a664c38
+# %% ../nbs/07_priors.ipynb #bd47d542
 @njit(cache=True, nogil=True)
-def class_sums(
+def update_mixture(
     effect,  # (p,)
-    component,  # (p,)
+    component,  # (p,) classes
     gamma,  # (K,) multipliers of the variance
-):  # (K,) markers in each class, Σ b²/γ over the classes with a variance
-    "What the effects tell about the common variance and the weights of the classes."
-    counts, square = np.zeros(len(gamma), np.int64), 0.0
+    concentration,  # (K,) of the Dirichlet prior of the weights
+    df,  # degrees of freedom of the prior of the variance
+    scale,  # S
+    weight,  # (K,) changed
+    rng,
+) -> float:  # the common variance v
+    "Draw the common variance and the weights of the classes, given effects and classes."
+    counts, square, used = np.zeros(len(gamma)), 0.0, 0.0
     for j in range(len(effect)):
         k = component[j]
         counts[k] += 1
         if gamma[k] > 0:
             square += effect[j] ** 2 / gamma[k]
-    return counts, square
+    for k in range(len(gamma)):
+        used += counts[k] if gamma[k] > 0 else 0.0
+    v = (scale + square) / rng.chisquare(df + used)
+    for k in range(len(gamma)):
+        weight[k] = rng.standard_gamma(concentration[k] + counts[k])
+    weight /= weight.sum()  # a Dirichlet draw
+    return v
 
-# %% ../nbs/07_priors.ipynb #83c7b07a
+# %% ../nbs/07_priors.ipynb #015c385a
 @dataclass(frozen=True)
 class NormalMixturePrior(MarkerPrior):
     "Mixture of normals with fixed variance ratios (BayesR; Erbe et al. 2012)."
 
     ratios: tuple = (0.0, 1e-4, 1e-3, 1e-2)  # variances of the classes, relative to `effect_variance`
     concentration: tuple = (1.0, 1.0, 1.0, 1.0)  # of the Dirichlet prior of the weights
-    df: float = 5.0
+    df: float = 5.0  # degrees of freedom of the variance
     scale: float | None = None  # S of the variance; None: by the rule, from r2
     r2: float = 0.5  # share of Var(y) expected to be explained
     recorded: ClassVar[tuple] = ("effect_variance", "weight")
@@ -505,25 +516,22 @@ class NormalMixturePrior(MarkerPrior):
 
     def update(self, state, residual_variance, rng):
         "Draw the variance and the weights given effects and classes."
-        gamma = self.components()
-        counts, square = class_sums(state["effect"], state["component"], gamma)
-        v = ScaledInverseChi2(self.df, self.scale).draw(rng, counts[gamma > 0].sum(), square)
+        data = (state["effect"], state["component"], self.components(), np.array(self.concentration, float))
+        v = update_mixture(*data, float(self.df), float(self.scale), state["weight"], rng)
         state["effect_variance"][...] = v
         state["variance"][:] = v
-        share = rng.standard_gamma(self.concentration + counts)  # a Dirichlet draw, made quickly
-        state["weight"][:] = share / share.sum()
 
     def orbit(self, state):
         "k, a, d of @eq-orbit."
         return -self.df, 0.0, self.scale / (2 * float(state["effect_variance"]))
 
-# %% ../nbs/07_priors.ipynb #4e88a177
+# %% ../nbs/07_priors.ipynb #fad76c8a
 @njit(cache=True)
 def orbit_density(
     x,  # log of the multiplier
     prior,  # (4,) k, a, d, and h of another term, -h e^(-x), which several traits need
-    A,
-    B,
+    A,  # g'Wg/σe², of the values g that are multiplied
+    B,  # g'We/σe², with the residuals e
 ) -> float:
     "Logarithm of @eq-orbit with the data's part."
     k, a, d, h = prior
@@ -534,8 +542,8 @@ def orbit_density(
 @njit(cache=True)
 def draw_multiplier(
     prior,  # (4,) k, a, d, h
-    A,
-    B,
+    A,  # g'Wg/σe², of the values g that are multiplied
+    B,  # g'We/σe², with the residuals e
     rng,
     width=0.2,  # of the first interval
 ) -> float:
@@ -570,12 +578,12 @@ def rescale(
         if name in state:
             state[name] *= c**power
 
-# %% ../nbs/07_priors.ipynb #3996013e
+# %% ../nbs/07_priors.ipynb #0fe8dcc6
 def implied_draws(
     prior,  # MarkerPrior, resolved or not
     data,  # DataScale
     residual=None,  # ScaledInverseChi2 of the residual variance; default `residual_prior`
-    draws=1000,
+    draws=1000,  # how many draws from the prior
     seed=0,
 ) -> pd.DataFrame:  # one row per draw: heritability, effect, top_share
     "What a prior says before any data are seen."
@@ -591,12 +599,12 @@ def implied_draws(
         rows.append((vg / (vg + ve), b[0], top))
     return pd.DataFrame(rows, columns=["heritability", "effect", "top_share"])
 
-# %% ../nbs/07_priors.ipynb #5e69cc11
+# %% ../nbs/07_priors.ipynb #06bd5d58
 def describe_prior(
     prior,  # MarkerPrior
     data,  # DataScale
     residual=None,  # ScaledInverseChi2 of the residual variance; default `residual_prior`
-    draws=1000,
+    draws=1000,  # how many draws from the prior
     seed=0,
 ) -> pd.Series:
     "The prior in numbers that mean something."
@@ -613,14 +621,14 @@ def describe_prior(
         }
     )
 
-# %% ../nbs/07_priors.ipynb #f21cc0c1
+# %% ../nbs/07_priors.ipynb #b8d3ae27
 def plot_prior(
     prior,  # MarkerPrior
     data,  # DataScale
     residual=None,  # ScaledInverseChi2 of the residual variance; default `residual_prior`
     axes=None,  # two matplotlib axes
-    label=None,
-    draws=1000,
+    label=None,  # of the lines in a legend; None: none
+    draws=1000,  # how many draws from the prior
     seed=0,
 ):  # the axes
     "What a prior implies: survival function of an effect's size, and the distribution of heritability."

@@ -135,7 +135,7 @@ def compare(
         count, total = np.asarray(count, object), np.asarray(total, object)
     return np.asarray(_COMPARISONS[keep](count * exact.denominator, total * exact.numerator), bool)
 
-# %% ../nbs/00c_quality_control.ipynb #73fb7b31
+# %% ../nbs/00c_quality_control.ipynb #7a23dcd0
 class Step(NamedTuple):
     "One line of the report."
 
@@ -154,14 +154,19 @@ def report_table(
     columns = ["step", "kept", "of", "before", "removed", "after"]
     return pd.DataFrame([(s.name, s.rule, s.of, s.before, len(s.removed), s.after) for s in steps], columns=columns)
 
-# %% ../nbs/00c_quality_control.ipynb #a7a39944
+# %% ../nbs/00c_quality_control.ipynb #f6da7f4f
 class Filtered(NamedTuple):
     "A population after filters, and the report on them; `population, steps = filtered` takes it apart."
 
     population: Population  # what is left
     steps: tuple = ()  # what was done, in order
 
-    def pipe(self, step, *args, **kwargs) -> "Filtered":
+    def pipe(
+        self,
+        step,  # a filter such as `filter_maf`
+        *args,  # passed on to it
+        **kwargs,  # passed on to it
+    ) -> "Filtered":
         "Apply a further filter: `filtered.pipe(filter_maf, 0.05)`."
         return step(self, *args, **kwargs)
 
@@ -170,7 +175,10 @@ class Filtered(NamedTuple):
         "The report: one row per filter."
         return report_table(self.steps)
 
-    def removed(self, of="markers") -> pd.DataFrame:
+    def removed(
+        self,
+        of="markers",  # "markers" or "samples"
+    ) -> pd.DataFrame:
         "Everything removed, by id: which step, and the value that decided (or the id it repeats)."
         parts = [pd.DataFrame({"step": s.name, "value": s.removed.astype(object)}) for s in self.steps if s.of == of]
         return pd.concat(parts) if parts else pd.DataFrame(columns=["step", "value"])

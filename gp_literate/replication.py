@@ -113,12 +113,12 @@ def agrees(
         return exact < value if relation == "<" else exact > value
     return abs(exact - value) <= Decimal(5).scaleb(value.as_tuple().exponent - 1)
 
-# %% ../nbs/17_replication.ipynb #9adbae25
+# %% ../nbs/17_replication.ipynb #c6b5a23d
 def verdict(
     printed,  # text, as printed
     ours,  # number or text; None or NaN: not run
     se=None,  # standard error of ours, where it has one
-    spread=None,  # (low, high) where a number from another random division should lie
+    spread=None,  # (low, high) where a number from another random draw (division, chain) should lie
 ) -> str:  # "equal", "within the spread ...", "differs by ... (ours ...)" or "not run"
     "Compare one number with what the paper prints."
     if ours is None or (isinstance(ours, (float, np.floating)) and math.isnan(ours)):
@@ -255,7 +255,7 @@ def plot_agreement(
     ax.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
     return ax
 
-# %% ../nbs/17_replication.ipynb #9888dbe9
+# %% ../nbs/17_replication.ipynb #92c5b88a
 class Parameter(NamedTuple):
     "One knob of a replication notebook."
 
@@ -267,7 +267,7 @@ class Replication(NamedTuple):
     "One replication notebook."
 
     name: str  # file name without .ipynb
-    path: Path
+    path: Path  # of the notebook
     title: str  # its first heading
     subtitle: str  # the line under it
     parameters: dict  # name -> Parameter
@@ -656,14 +656,14 @@ def _follow(name, results_dir, start, stop):
     if bar is not None:
         bar.close()
 
-# %% ../nbs/17_replication.ipynb #a98f6d62
+# %% ../nbs/17_replication.ipynb #8291c834
 class Run(NamedTuple):
     "A finished run."
 
-    name: str
+    name: str  # of the replication
     notebook: Path  # executed copy
     page: Path  # the same as HTML
-    seconds: float
+    seconds: float  # that it took
 
 
 def run_replication(

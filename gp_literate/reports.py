@@ -164,7 +164,7 @@ def overview(
         rows.append([item.paper, item.item, item.about, status, why, ", ".join(profiles)])
     return pd.DataFrame(rows, columns=["paper", "item", "about", "status", "why", "profile"])
 
-# %% ../nbs/17b_reports.ipynb #6f943a5d
+# %% ../nbs/17b_reports.ipynb #76a84764
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 :root {{color-scheme: light dark; --good: #1a7f37; --bad: #b35900; --line: #8886}}
@@ -180,13 +180,14 @@ th, td {{text-align: left; vertical-align: top; padding: .3rem .6rem; border-bot
 """
 _INTRO = (
     "“replicated” means that every cell of ours rounds to the printed number, or says the same as the printed words; "
-    "everything else says what differs or was not run. “within the spread” counts numbers that depend on a random "
-    "division the paper did not publish, and that lie where another division of ours would lie."
+    "everything else says what differs or was not run. “within the spread” counts numbers that depend on something "
+    "random the paper did not publish (a division of the lines, the draws of a sampler), and that lie where another "
+    "draw of ours would lie."
 )
 
 
 def html_page(
-    title,
+    title,  # text of the window's title
     body,  # HTML
     width="66rem",  # of the text at most
     style="",  # further rules of CSS

@@ -18,7 +18,7 @@ from numba import njit
 
 from .genotypes import Population
 
-# %% ../nbs/02_simulation.ipynb #2e9df946
+# %% ../nbs/02_simulation.ipynb #363ea393
 class GeneticMap(NamedTuple):
     "Places of p loci, ordered by chromosome and by position within it."
 
@@ -27,6 +27,7 @@ class GeneticMap(NamedTuple):
 
     @property
     def n_loci(self) -> int:
+        "Number of loci, p."
         return len(self.position)
 
     @property

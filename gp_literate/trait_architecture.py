@@ -25,7 +25,7 @@ def locus_codes(
     p, x = np.asarray(frequency, dtype=float), np.asarray(x)
     return x - 2 * p, (x == 1) + (2 * p - 1) * x - 2 * p**2
 
-# %% ../nbs/02a_trait_architecture.ipynb #43c3c972
+# %% ../nbs/02a_trait_architecture.ipynb #cc852a5f
 class Architecture(NamedTuple):
     "A trait with additive, dominance and epistatic effects, in a stated base population."
 
@@ -52,7 +52,7 @@ def additive_trait(
     a = architecture
     return Trait(a.qtl, average_effects(a), 2 * a.frequency, a.noise_variance)
 
-# %% ../nbs/02a_trait_architecture.ipynb #00d145f7
+# %% ../nbs/02a_trait_architecture.ipynb #3917d321
 def genetic_parts(
     dosages,  # (n, p) int8 dosages of all loci
     architecture: Architecture,  # Architecture
@@ -69,7 +69,7 @@ def genetic_parts(
     )
     return parts.assign(genetic_value=parts.sum(axis=1))
 
-# %% ../nbs/02a_trait_architecture.ipynb #dda93433
+# %% ../nbs/02a_trait_architecture.ipynb #5296b408
 def expected_moments(
     architecture: Architecture,  # Architecture
     inbreeding: float = 0.0,  # inbreeding coefficient F, 0 (random mating) to 1 (pure lines)
@@ -230,7 +230,7 @@ def sample_architecture(
         made = _interactions(dosages, made, epistasis_share, pairs, rng)
     return scale_architecture(dosages, made, h2, sense)
 
-# %% ../nbs/02a_trait_architecture.ipynb #334f9fc4
+# %% ../nbs/02a_trait_architecture.ipynb #2f28cc64
 def heritabilities(
     dosages,  # (n, p) int8 dosages
     architecture: Architecture,  # Architecture
@@ -241,7 +241,7 @@ def heritabilities(
     total = table["genetic"] + architecture.noise_variance
     return table.assign(narrow=table["additive"] / total, broad=table["genetic"] / total)
 
-# %% ../nbs/02a_trait_architecture.ipynb #ca6572d0
+# %% ../nbs/02a_trait_architecture.ipynb #f385ea1f
 def rebase(
     architecture: Architecture,  # Architecture
     dosages,  # (n, p) int8 dosages of the new base population
@@ -254,7 +254,7 @@ def rebase(
         np.add.at(additive, a.pairs[:, here], a.epistasis * shift[a.pairs[:, there]])
     return a._replace(additive=additive, frequency=frequency)
 
-# %% ../nbs/02a_trait_architecture.ipynb #2d70201a
+# %% ../nbs/02a_trait_architecture.ipynb #e457dcbc
 def simulate_records(
     dosages,  # (n, p) int8 dosages
     architecture: Architecture,  # Architecture

@@ -294,7 +294,7 @@ def canonical_shares(
     share, W = np.clip(share[::-1], LOWEST[0], 1 - LOWEST[1]), W[:, ::-1]
     return CanonicalShares(L @ W, W.T @ inverse, share, 1 - share)
 
-# %% ../nbs/11a_trait_covariances.ipynb #4a274943
+# %% ../nbs/11a_trait_covariances.ipynb #b245fd59
 class TraitRecords(NamedTuple):
     "Records of several traits, rotated by the eigenvectors of the kernel."
 
@@ -305,14 +305,14 @@ class TraitRecords(NamedTuple):
     gaps: int  # number of missing cells
     cells: int  # number of records
     constant: float  # of the log-likelihood: weights, and log|X'X| (REML)
-    reml: bool
+    reml: bool  # whether the likelihood is the restricted one (REML)
 
 
 class Point(NamedTuple):
     "The likelihood at one pair of covariances; what has a trait axis is on the canonical scales."
 
     LL: float  # (restricted) log-likelihood
-    at: CanonicalShares
+    at: CanonicalShares  # the pair of covariances
     score: np.ndarray  # (2, T, T) derivative with respect to G0 and R0
     information: np.ndarray  # (T(T+1), T(T+1)) average information of the lower triangles of G0 and R0
     root: np.ndarray  # (n, T) 1/√(φd + e)
@@ -321,12 +321,12 @@ class Point(NamedTuple):
     fitted: np.ndarray  # (c,) coordinates of the records in F
     rest: np.ndarray  # (n, T) what is left of the records times root
 
-# %% ../nbs/11a_trait_covariances.ipynb #977efcf6
+# %% ../nbs/11a_trait_covariances.ipynb #e2c74d92
 class Prepared(NamedTuple):
     "The lines with records, ready for the likelihood."
 
-    given: TraitInput
-    data: TraitRecords
+    given: TraitInput  # what was asked, checked
+    data: TraitRecords  # rotated
     vectors: np.ndarray  # (n, n) eigenvectors of the (weighted) kernel
     Q: np.ndarray  # (n, q) orthonormal basis of the (weighted) fixed effects
     R: np.ndarray  # (q, q) X = QR
@@ -484,13 +484,13 @@ def em_factors(
     half = len(row) // 2
     return np.r_[out[0][row[:half], column[:half]], out[1][row[half:], column[half:]]]
 
-# %% ../nbs/11a_trait_covariances.ipynb #e130fbf7
+# %% ../nbs/11a_trait_covariances.ipynb #60e8fc22
 class TraitClimb(NamedTuple):
     "Where a climb ended, and how it went."
 
-    point: Point
+    point: Point  # the likelihood at the end
     path: list  # of (step, LL, CanonicalShares)
-    converged: bool
+    converged: bool  # whether the end is a maximum
 
 
 def climb_traits(
@@ -602,7 +602,7 @@ def heritability_and_error(
     parts = covariance[both[:, None, :], both[None, :, :]]
     return g / (g + e), np.sqrt(np.maximum(np.einsum("at,abt,bt->t", slope, parts, slope), 0))
 
-# %% ../nbs/11a_trait_covariances.ipynb #5b74a0cb
+# %% ../nbs/11a_trait_covariances.ipynb #c1a85e55
 class MultiTraitFit(NamedTuple):
     "Result of `multitrait_reml` and `multitrait_blup`; DataFrames and Series have the names of traits and lines."
 
@@ -622,10 +622,10 @@ class MultiTraitFit(NamedTuple):
     dual: np.ndarray  # (m, T) V⁻¹(y - Xβ), 0 where nothing is recorded: u = K dual G0
     LL: float  # (restricted) log-likelihood
     method: str  # "REML" or "ML"
-    converged: bool
+    converged: bool  # whether the climb ended at a maximum
     notes: tuple  # what should be known of this fit, in words
     history: pd.DataFrame  # one row per step: step, LL, and both covariances
-    prepared: Prepared
+    prepared: Prepared  # the lines with records, as they entered the likelihood
     point: Point  # the state at the end, on canonical scales
 
     @property
@@ -650,7 +650,7 @@ def fit_text(
     notes = "".join(f"\nnote: {note}" for note in fit.notes)
     return f"{h2.round(3)}{tables}\nlog-likelihood {fit.LL:.4f} ({fit.method}), {len(fit.history) - 1} steps{notes}"
 
-# %% ../nbs/11a_trait_covariances.ipynb #f17a0b21
+# %% ../nbs/11a_trait_covariances.ipynb #5bedd7f0
 def fit_tables(
     fit,  # MultiTraitFit
 ) -> str:
@@ -662,8 +662,13 @@ def fit_tables(
     said = [f"log-likelihood {fit.LL:.4f} ({fit.method}), {len(fit.history) - 1} steps", *fit.notes]
     return tables + pd.DataFrame(said).to_html(header=False, index=False)
 
-# %% ../nbs/11a_trait_covariances.ipynb #fee68405
-def multitrait_result(prepared, climb, method, covariance) -> MultiTraitFit:
+# %% ../nbs/11a_trait_covariances.ipynb #318663ce
+def multitrait_result(
+    prepared,  # Prepared
+    climb,  # TraitClimb
+    method,  # "REML" or "ML"
+    covariance,  # (T(T+1), T(T+1)) of the estimates of G0 and R0; None: these were given
+) -> MultiTraitFit:
     "The record of a fit, in the units of Y and K."
     given, point, size, q = prepared.given, climb.point, prepared.size, prepared.Q.shape[1]
     T = len(given.traits)
@@ -695,8 +700,13 @@ def multitrait_result(prepared, climb, method, covariance) -> MultiTraitFit:
     effects = (fixed(beta), fixed(beta_se), lines, dual, point.LL, method, climb.converged, notes)
     return MultiTraitFit(*values, *shares, *effects, climb_history(climb, size), prepared, point)
 
-# %% ../nbs/11a_trait_covariances.ipynb #daa632c5
-def trait_notes(given, point, covariance, converged) -> tuple:
+# %% ../nbs/11a_trait_covariances.ipynb #ceac0d90
+def trait_notes(
+    given,  # TraitInput
+    point,  # Point at the end
+    covariance,  # of the estimates; None: the covariances were given
+    converged,  # whether the climb ended at a maximum
+) -> tuple:
     "What should be known of a fit."
     notes, names, counts = [], given.traits, recorded_together(given)
     if covariance is not None and (point.at.genetic < 1e-6).any():
@@ -713,7 +723,10 @@ def trait_notes(given, point, covariance, converged) -> tuple:
     return (*notes, *(() if converged else ("the climb did not converge",)))
 
 
-def climb_history(climb, size) -> pd.DataFrame:
+def climb_history(
+    climb,  # TraitClimb
+    size,  # mean eigenvalue, by which the kernel was divided
+) -> pd.DataFrame:
     "One row per step."
     rows, cols = np.tril_indices(len(climb.point.at.M))
     out = {"step": [p[0] for p in climb.path], "LL": [p[1] for p in climb.path]}
@@ -722,7 +735,7 @@ def climb_history(climb, size) -> pd.DataFrame:
         out |= {f"{name}[{a},{b}]": [S[a, b] for S in tables] for a, b in zip(rows, cols, strict=True)}
     return pd.DataFrame(out)
 
-# %% ../nbs/11a_trait_covariances.ipynb #a93811d5
+# %% ../nbs/11a_trait_covariances.ipynb #62f96bee
 def check_covariances(
     pair,  # (G0, R0)
     T,  # number of traits
@@ -741,7 +754,7 @@ def check_covariances(
         raise ValueError("R0 must be positive definite: some combination of the traits has no residual variance")
     return out[0], out[1]
 
-# %% ../nbs/11a_trait_covariances.ipynb #1d4e2fad
+# %% ../nbs/11a_trait_covariances.ipynb #eb665cfa
 def multitrait_reml(
     Y,  # (m, T) records, NaN = not recorded; rows of a DataFrame are matched by id
     K,  # (m, m) kernel of the lines
@@ -766,7 +779,7 @@ def multitrait_reml(
         warnings.warn(f"no convergence in {max_iter} steps: raise max_iter", ConvergenceWarning, stacklevel=2)
     return multitrait_result(prepared, climb, method, parameter_covariance(climb.point))
 
-# %% ../nbs/11a_trait_covariances.ipynb #e9865ffa
+# %% ../nbs/11a_trait_covariances.ipynb #569d2b5e
 def multitrait_blup(
     Y,  # (m, T) records, NaN = not recorded
     K,  # (m, m) kernel of the lines

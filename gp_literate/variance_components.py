@@ -21,8 +21,9 @@ from scipy.optimize import nnls
 from scipy.stats import chi2
 from sklearn.exceptions import ConvergenceWarning
 
-# %% ../nbs/04b_variance_components.ipynb #ded51364
+# %% ../nbs/04b_variance_components.ipynb #382d3706
 from gp_literate.mixed_model import (
+    beyond_fixed,
     check_kernel,
     check_method,
     check_psd,
@@ -222,11 +223,11 @@ def ai_step(
     step[free] = move
     return step, float(np.linalg.norm(F @ move))
 
-# %% ../nbs/04b_variance_components.ipynb #9e26e9a8
+# %% ../nbs/04b_variance_components.ipynb #f0ae94ae
 def em_step(
     variances,  # (k + 1,)
     at,  # Moments there
-    sizes,  # (k + 1,) number of effects of each kernel
+    sizes,  # (k + 1,) number of effects of each kernel, or more: the step is then shorter
 ) -> np.ndarray:  # (k + 1,)
     "Step of EM-REML (@eq-em)."
     return 2 * variances**2 * at.gradient / sizes
@@ -251,7 +252,7 @@ def next_point(
             return name, variances + move, there
     return None
 
-# %% ../nbs/04b_variance_components.ipynb #c7dffb5a
+# %% ../nbs/04b_variance_components.ipynb #cd2538a8
 class Climb(NamedTuple):
     "Where a climb ended, and how it went."
 
@@ -265,7 +266,7 @@ def maximise(
     evaluate,  # function of variances that returns Moments
     start,  # (k + 1,)
     lowest,  # (k + 1,) bounds
-    sizes,  # (k + 1,) number of effects of each kernel
+    sizes,  # (k + 1,) number of effects of each kernel, or more
     em_steps=2,  # EM steps before the first AI step
     max_iter=100,  # steps at most
     tol=1e-6,  # stop when a step is shorter than this, in standard errors
@@ -326,7 +327,7 @@ def kernel_scale(
     within = float(np.einsum("ij,ij->", Q, kernel_product(kernel, Q)))
     return (float(block_diagonal(kernel).sum()) - within) / (kernel.n - Q.shape[1])
 
-# %% ../nbs/04b_variance_components.ipynb #beab2f52
+# %% ../nbs/04b_variance_components.ipynb #003516d5
 class VarianceComponentsFit(NamedTuple):
     "Result of `fit_variance_components`."
 
@@ -347,8 +348,8 @@ class VarianceComponentsFit(NamedTuple):
     data: "Records"  # the records, and the state of the fit that predictions use
 
     @property
-    def Vu(self) -> float:
-        "Variance that the records show of all kernels together (scaled by @eq-scale)."
+    def genetic_variance(self) -> float:
+        "Variance that the records show of all kernels together (each σk² times its c, @eq-scale)."
         return float((self.variances * self.data.scales).iloc[:-1].sum())
 
     @property
@@ -370,7 +371,7 @@ class VarianceComponentsFit(NamedTuple):
         said = [f"log-likelihood {self.LL:.4f} ({self.method})", *(f"note: {note}" for note in self.notes)]
         return self.table.round(4).to_html() + pd.DataFrame(said).to_html(header=False, index=False)
 
-# %% ../nbs/04b_variance_components.ipynb #1017f27e
+# %% ../nbs/04b_variance_components.ipynb #fd80fa12
 class Records(NamedTuple):
     "The observed records, ready for the likelihood, and after the fit the Moments at its end (in the units of y)."
 
@@ -422,7 +423,7 @@ def _check_scales(names, scales, observed):
                 f"Leave it out, or the fixed effects that stand for it"
             )
 
-# %% ../nbs/04b_variance_components.ipynb #93d32922
+# %% ../nbs/04b_variance_components.ipynb #e29eba93
 def records(
     y,  # (n,) phenotypes, NaN = not observed
     kernels,  # dict of name -> (m, m) array or DataFrame, or BlockKernel
@@ -446,10 +447,7 @@ def records(
     fixed = pd.Index(["intercept"] if X is None else range(Xm.shape[1])) if fixed is None else fixed
     observed_y, Zs = values[seen], None if Zm is None else np.asarray(Zm[seen], float)
     Q, R = fixed_basis(Xm[seen], observed_y)
-    rest = observed_y - Q @ (Q.T @ observed_y)
-    rest -= Q @ (Q.T @ rest)  # twice is enough
-    if np.linalg.norm(rest) <= 1e-10 * max(np.linalg.norm(observed_y), np.finfo(float).tiny):
-        raise ValueError("y does not vary beyond the fixed effects: nothing is left to divide into variance components")
+    rest = beyond_fixed(observed_y, Q)
     observed = [_on_records(kernel, Zs, seen) for kernel in given.values()]
     plain = (noise.sum() - (Q**2 * noise[:, None]).sum()) / (len(noise) - Q.shape[1])
     scales = np.array([kernel_scale(kernel, Q) for kernel in observed] + [plain])
@@ -559,7 +557,7 @@ def _start(start, names, scale, scales) -> np.ndarray:
         raise ValueError(f"start must give a variance, not negative, for each of {list(names)}; got {dict(start)}")
     return given.to_numpy() / scale**2
 
-# %% ../nbs/04b_variance_components.ipynb #01142075
+# %% ../nbs/04b_variance_components.ipynb #1b666140
 def fit_variance_components(
     y,  # (n,) phenotypes, NaN = not observed; a Series is matched by id
     kernels,  # dict of name -> (m, m) kernel (array, DataFrame or BlockKernel)
@@ -579,7 +577,7 @@ def fit_variance_components(
     n, q = data.Q.shape
     names, scale = pd.Index([*data.kernels, "residual"], dtype=object), np.linalg.norm(data.rest) / np.sqrt(n - q)
     lowest = np.r_[np.zeros(len(names) - 1), 1e-8] / data.scales
-    sizes = np.array([sum(map(len, kernel.blocks)) for kernel in data.observed] + [n])
+    sizes = np.array([sum(map(len, kernel.blocks)) for kernel in data.observed] + [n])  # records: no fewer than effects
     args = (data.observed, data.noise, data.Q, data.rest / scale, method == "REML")
     begin = _start(start, names, scale, data.scales)
     climb = maximise(lambda v: moments(v, *args), begin, lowest, sizes, em_steps, max_iter, tol)
@@ -587,7 +585,7 @@ def fit_variance_components(
         warnings.warn(f"no convergence in {max_iter} steps: raise max_iter", ConvergenceWarning, stacklevel=2)
     return _result(data, climb, lowest, scale, names, fixed, method, pev)
 
-# %% ../nbs/04b_variance_components.ipynb #9a739f88
+# %% ../nbs/04b_variance_components.ipynb #7fc4783e
 def _result(data, climb, lowest, scale, names, fixed, method, pev) -> VarianceComponentsFit:
     "The record of a fit, in the units of y."
     covariance, bound, vague = standard_errors(climb, lowest)
@@ -608,24 +606,24 @@ def _result(data, climb, lowest, scale, names, fixed, method, pev) -> VarianceCo
     history.insert(0, "LL", [ll + shift for _, ll, _ in climb.path])
     history.insert(0, "step", [step for step, _, _ in climb.path])
     return VarianceComponentsFit(
-        label(variances),
-        blank(se),
-        label(shares),
-        blank(shares_se),
-        float(at.LL),
-        pd.Series(beta, fixed),
-        pd.Series(beta_se, fixed),
-        u,
-        errors,
-        method,
-        climb.converged,
-        tuple(names[bound]),
-        _notes(names, bound, vague, climb.converged),
-        history,
-        data,
+        variances=label(variances),
+        se=blank(se),
+        proportions=label(shares),
+        proportions_se=blank(shares_se),
+        LL=float(at.LL),
+        beta=pd.Series(beta, fixed),
+        beta_se=pd.Series(beta_se, fixed),
+        u=u,
+        pev=errors,
+        method=method,
+        converged=climb.converged,
+        bound=tuple(names[bound]),
+        notes=_notes(names, bound, vague, climb.converged),
+        history=history,
+        data=data,
     )
 
-# %% ../nbs/04b_variance_components.ipynb #f46f50ce
+# %% ../nbs/04b_variance_components.ipynb #068d3fc4
 class LikelihoodRatioTest(NamedTuple):
     "Result of `likelihood_ratio_test`."
 

@@ -126,6 +126,40 @@ def test_fixed_effects_and_weights(lines):
         BRR().fit(X, y, fixed=group.rename(index=str.upper))
 
 
+def test_predictions_are_for_the_average_covariates(lines):
+    "A covariate far from zero does not move them, whatever the type of `fixed`."
+    _, X, y, _ = lines
+    age = pd.Series(np.linspace(90, 110, 150), X.index, name="age")
+    shifted = y + 0.5 * age
+    fits = [BRR(**SHORT).fit(X, shifted, fixed=given) for given in (age, age.to_frame(), age.to_numpy())]
+    for fit in fits:
+        assert fit.predict(X.iloc[:110]).mean() == pytest.approx(shifted[:110].mean(), abs=0.1)
+        np.testing.assert_allclose(fit.coef_, fits[0].coef_)
+    assert fits[0].predict(X[:5]).mean() == pytest.approx(
+        (fits[0].fitted_ - 0.5 * (age - age[:110].mean()))[:5].mean(), abs=0.2
+    )
+
+
+def test_factors_among_the_covariates(lines):
+    _, X, y, _ = lines
+    sex = pd.Series(np.where(np.arange(150) % 3 == 0, "f", "m"), X.index, name="sex")
+    text = BRR(**SHORT).fit(X, y + 2.0 * (sex == "m"), fixed=sex)
+    number = BRR(**SHORT).fit(X, y + 2.0 * (sex == "m"), fixed=(sex == "m").astype(float))
+    assert list(text.fixed_effects_.index) == ["intercept", "sex[m]"]
+    np.testing.assert_allclose(text.fixed_effects_, number.fixed_effects_)
+
+
+def test_bad_covariates(lines):
+    _, X, y, _ = lines
+    age = pd.DataFrame({"age": np.linspace(1, 2, 150)}, X.index)
+    with pytest.raises(ValueError, match="'age'.*missing"):
+        BRR().fit(X, y, fixed=age.where(age > 1.2))
+    with pytest.raises(ValueError, match="one row for each of the 150"):
+        BRR().fit(X, y, fixed=age.to_numpy()[:-1])
+    with pytest.raises(ValueError, match="genetic_variance"):
+        FBayesB(genetic_variance=-1.0).fit(X, y)
+
+
 def test_standardized_columns_predict_alike(lines):
     _, X, y, _ = lines
     fit = BayesA(standardize=True, **SHORT).fit(X, y)

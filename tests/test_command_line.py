@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import joblib
 import pandas as pd
 import pytest
 
 from gp_literate import command_line as cl
 from gp_literate import replication as rp
 from gp_literate import reports
+from gp_literate.parts import use_cluster
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,6 +61,16 @@ def test_exit_codes_of_the_command_line(folder, monkeypatch, capsys):
     assert (folder / "elsewhere/small.html").exists()
     assert cl.main(["replicate", "report", "--results-dir", "elsewhere"]) == 0
     assert "small" in (folder / "elsewhere/index.html").read_text()
+
+
+def test_no_jobs_are_refused_before_anything_starts(folder, monkeypatch, capsys):
+    in_folder(monkeypatch, folder)
+    notebook(folder / "parts.ipynb", (["parameters"], KNOBS), ([], PARTS))
+    alone = ["replicate", "run", "parts", "--no-progress"]
+    for words in ([*alone, "--n-jobs", "0"], [*alone, "-p", "n_jobs", "0"], ["replicate", "all", "--n-jobs", "0"]):
+        assert cl.main(words) == 2, words
+        assert "--n-jobs) must be a whole number of at least 1" in capsys.readouterr().err
+    assert not (folder / "results").exists()
 
 
 def test_the_name_of_a_paper_stands_for_all_its_replications(folder, monkeypatch, capsys):
@@ -143,6 +155,20 @@ def test_a_replication_on_a_cluster_of_its_own(folder, monkeypatch, capsys):
     assert not set(results["process"]) & set(results["kernel"])
     record = json.loads((folder / "results/parts.provenance.json").read_text())
     assert record["run"]["cluster"] is True and "GP_LITERATE_CLUSTER" not in os.environ
+
+
+def test_minus_one_job_is_all_cores_of_a_local_cluster(monkeypatch):
+    distributed, asked = pytest.importorskip("distributed", reason="dask.distributed is not installed"), {}
+
+    def remember(**options):
+        asked.update(options)
+        raise ConnectionError("stop here")
+
+    monkeypatch.setattr(distributed, "LocalCluster", remember)
+    for n_workers, cores in ((-1, joblib.cpu_count()), (3, 3), (None, None)):
+        with pytest.raises(ConnectionError, match="stop here"), use_cluster("local", n_workers):
+            pass
+        assert asked["n_workers"] == cores
 
 
 def test_a_cluster_that_is_not_there(folder, monkeypatch, capsys):

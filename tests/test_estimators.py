@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from conftest import NamedKernel
+from conftest import NamedKernel, reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
+from sklearn.metrics import r2_score
 from sklearn.metrics.pairwise import laplacian_kernel, linear_kernel, polynomial_kernel, rbf_kernel
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -20,7 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gp_literate.elastic_net import ElasticNet, Lasso
 from gp_literate.kernels import a_mat, rr_kernel
-from gp_literate.mixed_model import GBLUP, RRBLUP, KernelBLUP, call_kernel, mixed_solve
+from gp_literate.mixed_model import GBLUP, RRBLUP, KernelBLUP, call_kernel, mixed_solve, observed_score
 from gp_literate.multitrait_bayes import BayesianMultiTraitGBLUP, MultiTraitBayesCPi
 from gp_literate.multitrait_gblup import MultiTraitGBLUP
 from gp_literate.neural_lasso import NeuralLasso
@@ -366,6 +367,109 @@ def test_hyperparameters_of_a_kernel_object_can_be_searched(population):
     X, y = population
     search = GridSearchCV(KernelBLUP(RBF(1.0)), {"kernel__length_scale": [5.0, 20.0]}, cv=3).fit(X, y)
     assert search.best_params_["kernel__length_scale"] in (5.0, 20.0)
+
+
+# --- ML, where centring matters ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("markers", [400, 60], ids=["n < p", "n > p"])
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_estimators_have_the_likelihood_of_mixed_solve(population, method, markers):
+    X, y = population
+    X = X.iloc[:, :markers]
+    for model, solved in (
+        (RRBLUP(method), mixed_solve(y, Z=X, method=method)),
+        (GBLUP(method=method, coding="-1/0/1"), mixed_solve(y, K=a_mat(X), method=method)),
+    ):
+        fit = model.fit(X, y).fit_
+        np.testing.assert_allclose([fit.lambda_, fit.Vu, fit.LL], [solved.lambda_, solved.Vu, solved.LL], rtol=1e-6)
+    fitted = RRBLUP(method).fit(X, y)
+    u = mixed_solve(y, Z=X, method=method).u
+    np.testing.assert_allclose(fitted.predict(X), X @ u + fitted.intercept_, rtol=1e-6)
+    np.testing.assert_allclose(fitted.coef_, u, rtol=1e-5, atol=1e-9)
+    K = X.to_numpy().astype(float) @ X.T.to_numpy()
+    average = (np.trace(K) - K.sum() / 160) / 159
+    np.testing.assert_allclose(fitted.heritability_, average / (average + fitted.fit_.lambda_), rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["REML", "ML"])
+def test_errors_of_ridge_regression_are_those_of_the_kernel(population, method):
+    X, y = population
+    K = rr_kernel(X)
+    kernel = GBLUP("precomputed", method).fit(K.iloc[:120, :120], y[:120])
+    given = kernel.predict(K.iloc[120:, :120], return_std=True, own_variance=pd.Series(np.diag(K), X.index)[120:])
+    for a, b in zip(RRBLUP(method).fit(X[:120], y[:120]).predict(X[120:], return_std=True), given, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", ["markers_REML_SE", "markers_ML", "chol_markers_ML"])
+def test_rrblup_is_rs_mixed_solve_on_wheat(wheat, case):
+    r, method = reference("rrblup_mixed_solve_wheat_env1.json")["cases"][case], "ML" if "_ML" in case else "REML"
+    G = wheat.markers("-1/1").iloc[:, : 100 if "chol" in case else None]
+    model = RRBLUP(method).fit(G, wheat.phenotype("env1"))
+    df = 599 if method == "ML" else 598
+    np.testing.assert_allclose(model.fit_.LL + df / 2 * np.log(np.pi / 3.14159), r["LL"], atol=1e-6)
+    np.testing.assert_allclose([model.fit_.Vu, model.fit_.Ve], [r["Vu"], r["Ve"]], rtol=1e-3)
+
+
+# --- kernels by id, scores with gaps ----------------------------------------------------------------------------------
+
+
+def test_a_precomputed_kernel_is_matched_by_id_on_both_axes(population):
+    X, y = population
+    K = rr_kernel(X)
+    plain = GBLUP("precomputed").fit(K.iloc[:120, :120].to_numpy(), y.to_numpy()[:120])
+    shuffled = y[:120].sample(frac=1, random_state=2)
+    fitted = GBLUP("precomputed").fit(K.iloc[:120, :120], shuffled)
+    expected = plain.predict(K.iloc[120:, :120].to_numpy())
+    for columns in (K.index[:120], shuffled.index, K.index[:120][::-1]):
+        np.testing.assert_allclose(fitted.predict(K.loc[K.index[120:], columns]), expected, rtol=1e-8, atol=1e-12)
+    with pytest.raises(ValueError, match=r"one column for each of the 120 training lines, got 160; .*'s120'|got 160"):
+        fitted.predict(K.iloc[120:])
+    with pytest.raises(ValueError, match="same ids in the same order on both axes"):
+        GBLUP("precomputed").fit(K.iloc[:120, :120].iloc[::-1], y[:120])
+    again = fitted.fit(K.iloc[:120, :120].to_numpy(), y.to_numpy()[:120])  # nothing of the ids is left
+    np.testing.assert_allclose(again.predict(K.iloc[120:, :120].to_numpy()), expected, rtol=1e-12)
+
+
+def test_own_variance_is_for_precomputed_kernels_and_checked(population):
+    X, y = population
+    for model in (RRBLUP(), GBLUP(), KernelBLUP(theta=0.5)):
+        with pytest.raises(ValueError, match="own_variance is for kernel='precomputed' only"):
+            clone(model).fit(X, y).predict(X.iloc[:3], return_std=True, own_variance=1)
+    K = rr_kernel(X)
+    fitted = GBLUP("precomputed").fit(K, y)
+    for wrong in (1.0, np.ones(4), -np.ones(3), np.full(3, np.nan)):
+        with pytest.raises(ValueError, match="one number >= 0 for each of the 3 lines"):
+            fitted.predict(K.iloc[:3], return_std=True, own_variance=wrong)
+    named = pd.Series(np.diag(K)[:3], K.index[:3])
+    a, b = (fitted.predict(K.iloc[:3], return_std=True, own_variance=v)[1] for v in (named, named[::-1]))
+    pd.testing.assert_series_equal(a, b)
+
+
+@pytest.mark.parametrize("model", [RRBLUP(), GBLUP(), KernelBLUP(theta=0.5)], ids=str)
+def test_scores_leave_out_missing_records(model, population):
+    X, y = population
+    gaps = y.where(np.arange(160) % 3 > 0)
+    fitted = clone(model).fit(X, gaps)
+    expected = r2_score(gaps.dropna(), fitted.predict(X[gaps.notna()]))
+    np.testing.assert_allclose(fitted.score(X, gaps), expected)
+    np.testing.assert_allclose(fitted.score(X, gaps.sample(frac=1, random_state=0)), expected)  # matched by id
+    weights = pd.Series(np.arange(1.0, 161), X.index)
+    seen = gaps.notna()
+    np.testing.assert_allclose(
+        fitted.score(X, gaps, weights), r2_score(gaps[seen], fitted.predict(X[seen]), sample_weight=weights[seen])
+    )
+    assert np.isfinite(cross_val_score(clone(model), X, gaps, cv=3)).all()
+    for few in (gaps * np.nan, gaps.where(gaps.index == gaps.first_valid_index())):
+        with pytest.raises(ValueError, match=r"at least two; y has [01] of 160"):
+            fitted.score(X, few)
+
+
+def test_scores_of_several_traits_are_averaged():
+    y, predicted = np.array([[1.0, 2], [2, np.nan], [3, 5], [np.nan, 4]]), np.array([[1.0, 1], [2, 9], [2, 5], [0, 4]])
+    each = r2_score([1, 2, 3], [1, 2, 2]), r2_score([2, 5, 4], [1, 5, 4])
+    np.testing.assert_allclose(observed_score(y, predicted), np.mean(each))
 
 
 # --- degenerate cases ----------------------------------------------------------------------------------------------

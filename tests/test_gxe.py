@@ -91,8 +91,10 @@ def test_gxe_bad_input(trial):
     data, K = trial
     with pytest.raises(ValueError, match=r"1 lines with records are not in K, for example \['g7'\]"):
         fit_gxe(data, K.drop(index="g7", columns="g7"))
-    with pytest.raises(KeyError, match="no column"):
+    with pytest.raises(ValueError, match=r"no column \['y'\]: its columns are \['line', 'environment'\]"):
         fit_gxe(data.drop(columns="y"), K)
+    with pytest.raises(ValueError, match=r"no column \['w'\]"):
+        fit_gxe(data, K, weights="w")
     with pytest.raises(ValueError, match=r"no record at all in environment \['B'\]"):
         fit_gxe(data.assign(y=data.y.where(data.environment != "B")), K)
     with pytest.raises(ValueError, match="'main', 'specific' or both"):

@@ -10,6 +10,7 @@ from conftest import REFERENCE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from matplotlib import pyplot as plt
 
 from gp_literate.datasets import DataUnavailableError, fetch_maize
 from gp_literate.dominance import dominance_codes, dominance_matrix
@@ -17,11 +18,13 @@ from gp_literate.kernels import (
     AMatrix,
     a_mat,
     check_markers,
+    cluster_order,
     cross_product,
     euclidean_distance,
     exponential_kernel,
     gaussian_kernel,
     marker_frequency,
+    plot_kernel,
     reg_intensities,
     rr_kernel,
     shrink_ej,
@@ -285,6 +288,34 @@ def test_frames_come_back_as_frames(synthetic):
     A, imputed = a_mat(G, return_imputed=True)
     assert A.index.equals(G.index) and A.columns.equals(G.index) and set(imputed.columns) <= set(G.columns)
     np.testing.assert_array_equal(A, a_mat(G.to_numpy()))
+
+
+def test_kernels_and_distances_keep_the_ids(synthetic):
+    G = pd.DataFrame(synthetic[0][:12], [f"l{i}" for i in range(12)])
+    few = G.iloc[[3, 1]]
+    for K in (rr_kernel(G), euclidean_distance(G), gaussian_kernel(euclidean_distance(G), 0.5), dominance_matrix(G)):
+        assert K.index.equals(G.index) and K.columns.equals(G.index)
+    D = euclidean_distance(few, G)
+    np.testing.assert_array_equal(D, euclidean_distance(few.to_numpy(), G.to_numpy()))
+    assert D.index.tolist() == ["l3", "l1"] and D.columns.equals(G.index)
+    assert isinstance(euclidean_distance(few, G.to_numpy()), np.ndarray)
+
+
+def test_a_kernel_with_ids_is_drawn_like_one_without(synthetic):
+    A = a_mat(pd.DataFrame(synthetic[0][:12], [f"l{i}" for i in range(12)]))
+    np.testing.assert_array_equal(cluster_order(A), cluster_order(A.to_numpy()))
+    drawn = [plot_kernel(K).images[0].get_array() for K in (A, A.to_numpy())]
+    np.testing.assert_array_equal(*drawn)
+    plt.close("all")
+
+
+def test_dominance_of_inbred_lines_is_a_second_additive_kernel():
+    rng = np.random.default_rng(0)
+    G = np.where(rng.random((20, 60)) < rng.uniform(0.1, 0.9, 60), 1, -1)
+    p = (G.mean(axis=0) + 1) / 2
+    h, weighted = dominance_codes(G, p), (2 * p - 1) * (G - (2 * p - 1))
+    S = np.eye(20) - 1 / 20
+    np.testing.assert_allclose(S @ h @ h.T @ S, S @ weighted @ weighted.T @ S, atol=1e-10)
 
 
 def test_a_mat_does_not_depend_on_the_counted_allele(synthetic):

@@ -365,6 +365,8 @@ UNSEEN.iloc[15, 15] = 0.0  # a line without records that covaries with others, b
         (ValueError, "needs distances as K", {}, {"gauss": True, "K": None}),
         (ValueError, "disagree", {}, {"gauss": True, "kernel": "exponential"}),
         (ValueError, "kernel='cubic'", {}, {"kernel": "cubic"}),
+        (ValueError, "are for a kernel that has a θ", {}, {"theta_grid": [0.2, 0.4]}),
+        (ValueError, "are for a kernel that has a θ", {}, {"refine_theta": True}),
         (ValueError, r"\['copy'\] are determined", {"copy": 2.0}, {"covariate": ["x", "copy"]}),
         (ValueError, r"\['env'\] have missing values", {"env": None}, {"fixed": "env"}),
         (TypeError, "covariate 'env' holds", {}, {"covariate": "env"}),

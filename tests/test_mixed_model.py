@@ -221,6 +221,16 @@ def test_rows_are_matched_by_id(toy):
     np.testing.assert_allclose(by_id.u, mixed_solve(y, K=K).u, rtol=1e-12)
 
 
+def test_duplicated_ids_are_named(toy):
+    Z, y = toy
+    twice = Z.set_axis(["r0", "r0", "r1", "r1", *Z.index[4:]])
+    with pytest.raises(ValueError, match=r"^Z has several rows of the same id.*: 2 such .* \['r0', 'r1'\]"):
+        mixed_solve(y, Z=twice)
+    with pytest.raises(ValueError, match=r"^y has several rows of the same id"):
+        mixed_solve(y.set_axis(twice.index), Z=Z)
+    np.testing.assert_array_equal(mixed_solve(y.set_axis(twice.index), Z=twice).u, mixed_solve(y, Z=Z).u)
+
+
 def test_missing_records_are_predicted_and_do_not_touch_the_fit(toy):
     Z, y = toy
     K = cross_product(Z.to_numpy()) + 0.1 * np.eye(60)

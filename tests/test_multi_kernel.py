@@ -112,6 +112,21 @@ def test_dominance_of_new_lines_and_by_hand(lines):
         MultiKernelBLUP(["dominance"]).fit(X * 0.7, y)
 
 
+def test_theta_profile_names_the_genetic_variance(lines):
+    X, y = lines
+    model = MultiKernelBLUP(theta_grid=[0.3, 0.5], refine_theta=False).fit(X, y)
+    best = model.theta_profile_.set_index("theta").loc[model.theta_]
+    np.testing.assert_allclose(best[["genetic", "residual"]], [model.fit_.genetic_variance, model.fit_.Ve])
+    np.testing.assert_allclose(model.fit_.genetic_variance, model.variance_components_.iloc[:-1].sum())
+
+
+def test_score_and_cross_validation_leave_out_missing_records(lines):
+    X, y = lines
+    gaps = y.where(np.arange(len(y)) % 4 > 0)
+    model = MultiKernelBLUP(["additive"]).fit(X, gaps)
+    np.testing.assert_allclose(model.score(X, gaps), model.score(X[gaps.notna()], gaps.dropna()))
+
+
 def test_dominance_variance_is_found_where_there_is_some():
     rng = np.random.default_rng(14)
     G = rng.binomial(2, 0.5, (300, 120)).astype(np.int8)

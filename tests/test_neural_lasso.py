@@ -250,6 +250,16 @@ def test_same_seed_same_fit_and_ids(data):
     np.testing.assert_allclose(both, 0, atol=1e-12)
 
 
+def test_every_curve_is_convex_whatever_is_learnt():
+    rng = np.random.default_rng(1)
+    G = rng.integers(0, 3, (300, 8), dtype=np.int8)
+    recessive, dominant = 2.0 * (G[:, 3] == 2), 2.0 * (G[:, 3] >= 1)  # d = -1 and d = 1
+    tasks = [Task(np.arange(300), y + 0.1 * rng.normal(size=300), 1.0, 1) for y in (recessive, dominant)]
+    down, up = (m.locus_effects_ for m in fit_many(G, tasks, n_iterations=2000))
+    assert max(up["dominance"].max(), down["dominance"].max()) < 1e-5, "a curve is bent upwards"
+    assert down["dominance"].iloc[3] < -0.5 and up["dominance"].iloc[3] > -0.05 and up["additive"].iloc[3] > 0.7
+
+
 def test_many_is_one_after_another(data, monkeypatch):
     G, y = data
     tasks = [Task(np.arange(36)[k:], y[k:], lam, k) for k in (0, 4) for lam in (1.0, 5.0)]
@@ -257,6 +267,7 @@ def test_many_is_one_after_another(data, monkeypatch):
     together = fit_many(G.T, tasks, n_iterations=80)
     assert "carriers" in together[0].device_
     assert [m.lam_ for m in together] == [1.0, 5.0, 1.0, 5.0]
+    assert all(m.fit_seconds_ > 0 for m in together)
     for task, model in zip(tasks, together, strict=True):
         alone = NeuralLasso(lam=task.lam, n_iterations=80, random_state=task.seed).fit(G.T[task.rows], task.y)
         np.testing.assert_allclose(model.predict(G.T), alone.predict(G.T), atol=1e-3)
@@ -283,6 +294,7 @@ def test_saved_and_loaded_without_pickle(options, data, tmp_path):
     X = pd.DataFrame(G.T).add_prefix("m")
     np.testing.assert_allclose(again.predict(X), model.predict(X), rtol=1e-6)
     assert again.lam_ == 2.0 and again.window_ == model.window_ and len(again.history_) == 21
+    assert again.fit_seconds_ == model.fit_seconds_ > 0
     content = (tmp_path / "model.keras").read_bytes()
     assert content[:2] == b"PK" and b"pickle" not in content
     with pytest.raises(ValueError, match="must end in .keras"):

@@ -300,7 +300,7 @@ def test_equal_methods_go_to_the_first_and_silence_counts_as_zero():
     assert table.index.tolist() == ["rrblup", "gblup", "pocre"]
     assert table.correlation["pocre"] == pytest.approx(0.36) and table.silent_splits.tolist() == [0, 0, 6]
     alone = od.judge_methods(table_of(gblup=same))
-    assert alone.verdict.tolist() == ["highest"] and "nothing was compared" in od.answer(alone)
+    assert alone.verdict.tolist() == [""] and "nothing was compared" in od.answer(alone)
 
 
 def test_all_methods_saw_the_same_splits_and_predictions_are_from_fits_without_the_line(found):
@@ -461,6 +461,46 @@ def test_the_command_does_the_same(folder, found, capsys, monkeypatch):
     assert "wrote here/report.html" in said and "genotype only (candidates): 30" in said and "GBLUP is fitted" in said
     other = found.comparison.loc["gblup", "correlation"]
     assert pd.read_csv("here/comparison.csv", index_col=0).correlation["gblup"] == pytest.approx(other)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("--seed -1", r"--seed.* whole number of at least 0.* got -1"),
+        ("--n-jobs 0", r"--n-jobs.* at least 1, or -1 for all cores, got 0"),
+        ("--repeats 0", r"--repeats.* whole number of at least 1, got 0"),
+        ("--draws 0", r"--draws.* whole number of at least 10, got 0"),
+        ("--min-call-rate 1.5", r"--min-call-rate.* between 0 and 1, got 1.5"),
+        ("--min-line-call-rate -1", r"--min-line-call-rate.* between 0 and 1, got -1"),
+        ("--min-maf 5", r"--min-maf.* between 0 and 1, got 5"),
+        ("--trait line", r"no cell of trait 'line' is a number .*--trait.* columns: plot, yield"),
+        ("--trait plot --id-column plot", r"trait 'plot' is the column of ids, too.* other columns: line, yield"),
+    ],
+)
+@pytest.mark.parametrize("genotypes", ["my.bed", "my_012.csv --coding=0/1/2"])
+def test_a_value_without_meaning_is_refused_by_the_name_of_its_option(folder, monkeypatch, genotypes, words, said):
+    monkeypatch.chdir(folder)
+    usual = f"--genotypes {genotypes} --phenotypes my.csv --trait yield --methods gblup --folds 4 --repeats 1"
+    with pytest.raises(ValueError, match=said):
+        run_command("--no-progress", *f"{usual} {words}".split())
+
+
+@pytest.mark.parametrize("columns", [["line", "yield"], ["line", "remark", "yield"]])
+def test_numbered_ids_as_trait_are_refused_as_such(folder, tmp_path, columns):
+    calls = pd.read_csv(folder / "my_012.csv", index_col=0)
+    calls.index = range(1, len(calls) + 1)
+    calls.to_csv(tmp_path / "g.csv", index_label="line")
+    records = pd.DataFrame({"line": range(1, 91), "remark": "x", "yield": np.linspace(4.01, 6.97, 90)})
+    records[columns].to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(ValueError, match="trait 'line' is the column of ids: .*other columns: "):
+        od.predict_own_data(tmp_path / "g.csv", tmp_path / "p.csv", "line", "gblup", coding="0/1/2", **QUICK)
+    found = od.prepare_own_data(tmp_path / "g.csv", tmp_path / "p.csv", "yield", coding="0/1/2")
+    assert found.y.notna().sum() == 90
+
+
+def test_one_method_gets_no_verdict(folder, tmp_path):
+    found = od.predict_own_data(folder / "my.bed", folder / "my.csv", "yield", "gblup", out=tmp_path, **QUICK)
+    assert found.comparison.verdict.tolist() == [""] and "highest" not in (tmp_path / "report.html").read_text()
 
 
 def test_wheat_gauss_is_ahead_as_published(wheat, tmp_path):

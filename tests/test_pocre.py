@@ -29,7 +29,7 @@ from gp_literate.pocre import (
     trial_coefficients,
     trial_loadings,
 )
-from gp_literate.pocre_cv import POCRECV
+from gp_literate.pocre_cv import POCRECV, POCREPath
 from gp_literate.simulation import simulate_population
 
 pytestmark = pytest.mark.filterwarnings("ignore:POCRE at λ")
@@ -323,6 +323,7 @@ def test_an_added_constant_marker_has_no_effect(seed):
 # --- degenerate and bad input --------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:POCRE leaves out")
 def test_missing_phenotypes_do_not_train(population):
     X, y = population
     gaps = y.copy()
@@ -332,6 +333,22 @@ def test_missing_phenotypes_do_not_train(population):
     assert len(a.scores_) == 90
     two, seen = np.column_stack([gaps, y]), ~np.isnan(gaps)
     np.testing.assert_allclose(POCRE(1.0).fit(X, two).coef_, POCRE(1.0).fit(X[seen], two[seen]).coef_, atol=1e-10)
+
+
+@pytest.mark.parametrize("estimator", [POCRE(1.0), POCREPath([1.0]), POCRECV([1.0], cv=3, refine=0)])
+def test_lines_that_lack_some_traits_are_left_out_and_counted(population, estimator):
+    X, y = population
+    two = np.column_stack([y, y])
+    two[::4, 0] = np.nan
+    two[1, :] = np.nan  # no record at all: nothing is lost by leaving it out
+    said = rf"{type(estimator).__name__} leaves out 30 of 120 lines, .* 2 traits and not of all: 89 lines train"
+    with pytest.warns(UserWarning, match=said):
+        clone(estimator).fit(X, two)
+    two[::4] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clone(estimator).fit(X, two)
+        clone(estimator).fit(X, two[:, 0])
 
 
 @pytest.mark.parametrize("T", [1, 2])

@@ -17,6 +17,7 @@ from gp_literate import replication as rp
 from gp_literate import reports
 from gp_literate.datasets import DataUnavailableError, fetch_maize
 from gp_literate.mixed_model import RRBLUP, KernelBLUP
+from gp_literate.multiple_comparisons import letters, two_way
 from gp_literate.validation import cross_validate_methods, given_folds
 
 # --- targets and verdicts ---
@@ -473,14 +474,19 @@ def test_table_3_wheat_every_digit_and_maize_within_the_spread(wheat, maize, tmp
     for method in ("GAUSS", "EXP", "RR"):
         for k in (1, 2, 3, 4):
             assert verdicts["Table 3", method, f"wheat yield {k}"] == "equal"
-        for trait in ("flowering time", "ear height", "ear diameter"):
-            assert verdicts["Table 3", method, f"maize {trait}"].split()[0] in ("equal", "within")
-    for method in ("GAUSS", "EXP", "RR", "BL"):
-        for k in (1, 2, 3, 4):
-            assert verdicts["Table 3, letters", method, f"wheat yield {k}"] == "equal"
-    lasso = table.loc["Table 3"].loc["BL"]
-    assert lasso["ours"].astype(float).sub(lasso["paper"].astype(float)).abs().filter(like="wheat").max() < 0.02
-    assert (verdicts != "not run").all()
+    # two partitions and short chains judge nothing that depends on them; they come close all the same
+    judged = verdicts != "not run"
+    assert judged["Table 3"].sum() == 12 and not judged["Table 3, letters"].any()
+    text = verdicts["Text on Table 3"][judged["Text on Table 3"]]
+    assert len(text) == 5 and (text == "equal").all()
+    scores = pd.read_parquet(tmp_path / "endelman2011_table3.parquet")
+    printed = table.loc["Table 3"]["paper"].astype(float)
+    for (trait, method), part in scores.groupby(["trait", "method"]):
+        assert abs(part["ours"].mean() - printed[method, trait]) < (0.02 if "wheat" in trait else 0.06), (trait, method)
+    for trait, part in scores[scores["trait"].str.contains("wheat")].groupby("trait"):
+        first = part[part["repeat"] == 1].rename(columns={"ours": "correlation"})
+        found = letters(two_way(first))
+        assert found.to_dict() == table.loc["Table 3, letters"]["paper"].xs(trait, level=1).to_dict()
     parts = sorted((tmp_path / "endelman2011_table3.parts").iterdir())
     assert len(parts) == (4 + 3 * 2) + (4 * 2 + 3 * 2)
     times = [f.stat().st_mtime_ns for f in parts]

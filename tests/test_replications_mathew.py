@@ -106,8 +106,10 @@ def test_the_page_with_a_small_computation(rice, tmp_path):
     rp.run_replication(NAME, small, tmp_path, progress=False)
     table = pd.read_csv(tmp_path / f"{NAME}.csv", dtype=str, keep_default_na=False)
     table = table.set_index(["table", "row", "column"])
-    assert len(table) == 48 and (table.loc[("Table 1", "ARK"), "verdict"] != "not run").all()
-    assert (table.loc[("Table 1", "FAD"), "verdict"] == "not run").sum() == 5
+    assert len(table) == 48
+    for trait in ("ARK", "FAD"):  # one division and short chains: only the heritability is judged
+        judged = table["verdict"].sort_index().loc[("Table 1", trait)] != "not run"
+        assert judged.index[judged].tolist() == ["h2"]
     assert table.loc[("Text, data", "rice", "accessions"), "verdict"] == "equal"
     tidy = pd.read_parquet(tmp_path / f"{NAME}.parquet")
     assert set(tidy["protocol"]) == {"paper", "authors_code"} and set(tidy["method"]) == set(METHODS)

@@ -1,6 +1,7 @@
 "The checks of `make test` find each fault that they are there for: planted in a tiny project, one at a time."
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import pytest
 from nbformat import v4
 
 pytest.importorskip("nbdev", reason="nbdev is not installed: pip install -e .[dev]")
-check_notebooks, common = (pytest.importorskip(name) for name in ("check_notebooks", "common"))  # tools/, by pytest.ini
+check_notebooks, check_parameters, common = (  # tools/, by pytest.ini
+    pytest.importorskip(name) for name in ("check_notebooks", "check_parameters", "common"))
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / "tools"
@@ -72,7 +74,7 @@ def sound(tmp_path_factory):
           code("double(2)", shown="4"), code("double(2) == 4", shown="True"))
     write(nbs / "01_other.ipynb", raw("output-file: other.html"), "# Other\n\n> Four times as much",
           code("#| default_exp other"), code("#| export\nfrom gp_literate.thing import double"),
-          code('#| export\ndef fourfold(x):\n    "Four times `x`."\n    return double(double(x))'),
+          code('#| export\ndef fourfold(x):  # number\n    "Four times `x`."\n    return double(double(x))'),
           code("fourfold(1)", shown="4"))
     write(nbs / "replications" / "demo.ipynb", "# Demo\n\n> A table", code(PARAMETERS, tags=["parameters"]),
           code("f'Profile: {profile}'", shown="'Profile: smoke'"), code("seed", shown="1"))
@@ -107,7 +109,7 @@ def edit(project, name, function):
     path.write_text(json.dumps(nb, indent=1))
 
 
-@pytest.mark.parametrize("tool", ["check_export.py", "check_notebooks.py", "check_docs.py"])
+@pytest.mark.parametrize("tool", ["check_export.py", "check_notebooks.py", "check_parameters.py", "check_docs.py"])
 def test_sound_project_passes(tool, sound):
     done = run(tool, sound)
     assert done.returncode == 0, done.stderr
@@ -269,6 +271,45 @@ def test_tags_would_be_stripped(project):
     must_fail("check_notebooks.py", project, "allowed_cell_metadata_keys lacks `tags`")
 
 
+# --- check_parameters -------------------------------------------------------------------------------------------------
+
+RECORD = 'class R(NamedTuple):\n    "A record."\n\n    a: int  # number\n    kind: ClassVar[str] = "r"\n    b: int{}\n'
+CLASS = 'class {}:\n    "A thing."\n\n    def step(self, x, y):{}\n        "One step."\n'
+
+
+@pytest.mark.parametrize(("code", "found"), [
+    ('def f(\n    x,  # (n,) lines, sorted\n    *,\n    y=1,  # number\n):\n    "All."', []),
+    ('def f(\n    x,  # number\n    *more,\n    y=1,\n):\n    "Half."', ["f: no comment describes more, y"]),
+    ('def f(x, y):  # (n, p), number\n    "Shared."', []),
+    ('def f(x, y):  # (n, p)\n    "Shared."', ["f: no comment describes x, y"]),
+    ('def f(x) -> int:  # number\n    "Of the result."', ["f: no comment describes x"]),
+    ("def f(x):  # number\n    return x", ["f: no docstring"]),
+    ("def _f(x):\n    return x", []),
+    (RECORD.format("  # number"), []),
+    (RECORD.format(""), ["R: no comment describes b"]),
+    ('class C:\n    "A thing."\n\n    def __init__(self, x):\n        self.x = x',
+     ["C.__init__: no comment describes x"]),
+    (CLASS.format("C", "") + CLASS.format("D", "  # number, number"), []),
+    (CLASS.format("C", "") + CLASS.format("D", ""), [f"{c}.step: no comment describes x, y" for c in "CD"]),
+])
+def test_parameters_without_comments(project, code, found):
+    public = re.findall(r"^(?:def|class) ([a-zA-Z]\w*)", code, re.MULTILINE)
+    (project / "gp_literate" / "thing.py").write_text(f"__all__ = {public}\n{code}\n")
+    problems, _ = check_parameters.lacking(project)
+    assert [p.split(": ", 1)[1] for p in problems] == found
+
+
+def test_glossary_of_parameters(project):
+    change(project, "gp_literate/thing.py", "x, # number", "x,")
+    must_fail("check_parameters.py", project, "gp_literate/thing.py:", "double: no comment describes x")
+    table = "| name | what it is |\n|---|---|\n| {} | a number |"
+    page = project / "nbs" / "explanations" / "reference.ipynb"
+    write(page, "# Reference\n\n> Names", table.format("`x`"))
+    assert run("check_parameters.py", project).returncode == 0
+    write(page, "# Reference\n\n> Names", table.format("`x`, `seed`"))
+    must_fail("check_parameters.py", project, "explains seed, which no parameter is called")
+
+
 # --- check_docs -------------------------------------------------------------------------------------------------------
 
 
@@ -279,6 +320,8 @@ def test_tags_would_be_stripped(project):
     ("See ", "By @eq-twice, see ", "nbs/index.ipynb: @eq-twice refers to nothing on this page"),
     ("See ", "Formula {#eq-a} ", "nbs/index.ipynb: cell 1: the label eq-a stands at no displayed formula"),
     ("See ", "$$a$$ {#eq-a}\n\n$$b$$ {#eq-a}\n\n", "nbs/index.ipynb: cell 1: the label eq-a is used twice"),
+    ("See ", "| a | b |\n|---|---|\n| 1 | 2 |\n\n| 3 | 4 |\n\nSee ",
+     "nbs/index.ipynb: cell 1: a table without a header begins at | 3 | 4 |"),
     ("See ", "See ![](nothing.png) ", "nbs/index.ipynb: the link nothing.png leads to no page and no file"),
 ])
 def test_faulty_page(project, old, new, message):

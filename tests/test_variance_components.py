@@ -15,6 +15,7 @@ from gp_literate.variance_components import (
     as_blocks,
     block_diagonal,
     block_kernel,
+    em_step,
     fit_variance_components,
     inverse_and_logdet,
     kernel_product,
@@ -491,6 +492,17 @@ def test_lrt_refuses_what_cannot_be_compared(case):
     ]:
         with pytest.raises(ValueError, match=message):
             likelihood_ratio_test(full_, reduced)
+
+
+def test_an_em_step_divided_by_more_than_the_effects_still_climbs():
+    rng = np.random.default_rng(5)
+    Z, y = np.eye(6)[rng.integers(0, 6, 30)], rng.normal(size=30)
+    Q = np.full((30, 1), 30**-0.5)
+    at = lambda v: moments(v, [as_blocks(Z @ Z.T)], np.ones(30), Q, y - y.mean())
+    for start in rng.uniform(0.05, 3, (20, 2)):
+        for sizes in ([6, 30], [30, 30]):
+            better = start + em_step(start, at(start), np.array(sizes))
+            assert (better > 0).all() and at(better).LL >= at(start).LL
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------

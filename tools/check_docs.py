@@ -4,7 +4,6 @@ Works without Quarto: every notebook goes through nbdev's filter and pandoc, as 
 installed, the site is rendered as well, and a warning is a failure.
 """
 
-import ast
 import contextlib
 import io
 import json
@@ -191,11 +190,21 @@ def labels(nb):
             yield label, f"cell {i}", bool(cell.get("outputs"))
 
 
+def loose_rows(text):
+    "First rows of tables without a header: a blank line within a table leaves the rows below it as text with bars."
+    lines = re.sub(r"^(```+).*?^\1", "", text, flags=re.DOTALL | re.MULTILINE).splitlines()
+    for before, line, after in zip(["", *lines], lines, [*lines[1:], ""], strict=False):
+        if line.startswith("|") and not before.startswith("|") and not re.fullmatch(r"[\s|:-]*-[\s|:-]*", after):
+            yield line
+
+
 def page_problems(path, root):
     "(page, complaints) for one notebook; links are followed later, when all pages are known."
     nb = common.read(path)
     problems = [f"cell {i}: a stored error output" for i, cell in common.code_cells(nb)
                 if any(o["output_type"] == "error" for o in cell["outputs"])]
+    problems += [f"cell {i}: a table without a header begins at {line[:40]}" for i, cell in enumerate(nb["cells"], 1)
+                 if cell["cell_type"] == "markdown" for line in loose_rows(common.source(cell))]
     try:
         shown, complaints = filtered(path)
     except Exception as error:
@@ -276,20 +285,12 @@ def shown_text(path):
     return "\n".join("".join(v) for o in outputs for v in [o.get("text", ""), *o.get("data", {}).values()])
 
 
-def public_names(root):
-    "(module, name) of everything that a module's __all__ lists."
-    for file in sorted((root / "gp_literate").glob("*.py")):
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-                yield from ((file.stem, name) for name in ast.literal_eval(node.value))
-
-
 def stale_pages(root):
     "Pages made from the package or the benchmarks that lack something which is there by now."
     reference = root / "nbs" / "explanations" / "reference.ipynb"
     if reference.is_file():
         text = shown_text(reference)
-        lacking = [f"{module}.{name}" for module, name in public_names(root) if f"`{name}` ([{module}]" not in text]
+        lacking = [f"{module}.{name}" for module, name, _ in common.public(root) if f"`{name}` ([{module}]" not in text]
         if lacking:
             more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
             yield f"nbs/explanations/reference.ipynb: lacks {', '.join(lacking[:5])}{more}; execute it again"

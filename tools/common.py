@@ -95,6 +95,16 @@ def front_matter_file(nb):
     return match[1] if match else None
 
 
+def public(root):
+    "(module, name, its definition or None) of everything that a module's __all__ lists."
+    for file in sorted((Path(root) / "gp_literate").glob("*.py")):
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        found = {node.name: node for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+        for node in body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+                yield from ((file.stem, name, found.get(name)) for name in ast.literal_eval(node.value))
+
+
 def nbdev(command, cwd, *args):
     "Run one of nbdev's commands in a project."
     program = Path(sys.executable).with_name(command)
