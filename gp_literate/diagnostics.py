@@ -64,10 +64,10 @@ def plot_chains(
         rank.set_ylabel("chain", fontsize="medium")
     return axes
 
-# %% ../nbs/08b_diagnostics.ipynb #a01428a5
+# %% ../nbs/08b_diagnostics.ipynb #e809a886
 def geweke_z(
     draws,  # (chain, draw) array, or what `as_draws` takes, with one variable
-    segments=10,
+    segments=10,  # how many starts, evenly spaced from the first draw to the middle
     first=0.1,  # share of the early part
     last=0.5,  # share of the end
 ) -> pd.DataFrame:  # rows: draws left out at the start; columns: chains
@@ -105,13 +105,13 @@ def gelman_rubin(
         adjust = (d + 3) / (d + 1)
         return np.sqrt(adjust * ((n - 1) / n + ratio)), np.sqrt(adjust * ((n - 1) / n + high))
 
-# %% ../nbs/08b_diagnostics.ipynb #b02a7e08
+# %% ../nbs/08b_diagnostics.ipynb #6b6b5717
 class Limits(NamedTuple):
     "When a posterior counts as converged (Vehtari et al. 2021), and when its means may still be used."
 
-    r_hat: float = 1.01
+    r_hat: float = 1.01  # largest R-hat
     ess: float = 100  # bulk and tail, for each chain
-    usable_r_hat: float = 1.05
+    usable_r_hat: float = 1.05  # largest R-hat for means
     usable_ess: float = 100  # bulk, all chains together
 
 
@@ -120,8 +120,8 @@ LIMITS = Limits()
 
 def verdict(
     row,  # with r_hat, ess_bulk, ess_tail
-    chains,
-    limits=LIMITS,
+    chains,  # their number
+    limits=LIMITS,  # Limits
 ) -> str:
     "In words."
     if np.isnan(row["ess_bulk"]):
@@ -131,11 +131,11 @@ def verdict(
     usable = row["r_hat"] <= limits.usable_r_hat and row["ess_bulk"] >= limits.usable_ess
     return "means only" if usable else "not converged"
 
-# %% ../nbs/08b_diagnostics.ipynb #5aaceecd
+# %% ../nbs/08b_diagnostics.ipynb #df638223
 def convergence_report(
     draws,  # as `as_draws` takes them
     names=None,  # variables; default: all
-    limits=LIMITS,
+    limits=LIMITS,  # Limits
     at_most=300,  # elements looked at of an array, evenly spaced
 ) -> pd.DataFrame:  # rows: variables; columns: r_hat, ess_bulk, ess_tail, mcse, shrink_upper, verdict
     "How far chains have converged; mcse is in posterior standard deviations. ValueError for unknown names."
@@ -150,7 +150,7 @@ def convergence_report(
 
 def worst_element(
     values,  # DataArray (chain, draw, ...)
-    at_most,
+    at_most,  # elements looked at, evenly spaced
 ) -> dict:
     "Largest R-hat and error, smallest ESS, over the elements that vary."
     az, x = load_arviz(), values.transpose("chain", "draw", ...).values
@@ -167,12 +167,12 @@ def worst_element(
     worst = {k: float((v["x"].min if k.startswith("ess") else v["x"].max)()) for k, v in found.items()}
     return worst | {"shrink_upper": float(np.nanmax(gelman_rubin(x)[1]))}
 
-# %% ../nbs/08b_diagnostics.ipynb #f606a05f
+# %% ../nbs/08b_diagnostics.ipynb #98718dfd
 def warn_unconverged(
     draws,  # as `as_draws` takes them
     names=None,  # variables to judge; default: all
     fit="the fit",  # its name, for the message
-    limits=LIMITS,
+    limits=LIMITS,  # Limits
     stacklevel=3,  # who is to blame: 3 is the caller of the function that calls this
 ) -> pd.DataFrame:  # the report
     "ConvergenceWarning that names what has not converged, and says what to do."
@@ -230,9 +230,9 @@ def term_quantities(
         out[name if share else f"log {name}"] = float(np.ravel(own[name])[-1]) if share else float(np.log(own[name]))
     return out | ({"effects not zero": np.count_nonzero(b)} if len(term.gamma) > 1 else {})
 
-# %% ../nbs/08b_diagnostics.ipynb #1fa30aeb
+# %% ../nbs/08b_diagnostics.ipynb #d3cf2277
 def rank_among(
-    truth,
+    truth,  # the value to be ranked
     draws,  # (L,)
     rng,
 ) -> int:  # 0 … L
@@ -243,9 +243,9 @@ def rank_among(
 def simulate_ranks(
     make_model,  # function without arguments: a new sampler
     quantities,  # function (model, state) -> dict of numbers
-    draws,
-    thin,
-    tune,
+    draws,  # posterior draws, L
+    thin,  # iterations per draw
+    tune,  # iterations before the first
     draw_prior,  # function (model, rng) -> state
     draw_data,  # function (model, state, rng): puts new data into the model
     seed,
@@ -264,18 +264,18 @@ def simulate_ranks(
     columns = np.array(found, float).T
     return {name: rank_among(value, drawn, rng) for (name, value), drawn in zip(true.items(), columns, strict=True)}
 
-# %% ../nbs/08b_diagnostics.ipynb #9a210f90
+# %% ../nbs/08b_diagnostics.ipynb #3e37d43f
 class Calibration(NamedTuple):
     "Ranks of true values among posterior draws."
 
     ranks: pd.DataFrame  # (simulations, quantities), 0 … draws
-    draws: int
+    draws: int  # L, posterior draws of each simulation
 
 
 def simulation_based_calibration(
     make_model,  # function without arguments that makes a sampler, or one that changes nothing but its data
     quantities=gibbs_quantities,  # function (model, state) -> dict of numbers
-    n_simulations=200,
+    n_simulations=200,  # data sets that are simulated
     n_draws=63,  # posterior draws of each; one less than a power of two makes even bins
     thin=5,  # iterations per draw
     tune=60,  # iterations before the first
@@ -290,12 +290,12 @@ def simulation_based_calibration(
     rows = joblib.Parallel(n_jobs)(joblib.delayed(simulate_ranks)(*settings, s) for s in seeds)
     return Calibration(pd.DataFrame(rows), n_draws)
 
-# %% ../nbs/08b_diagnostics.ipynb #7cafd4bb
+# %% ../nbs/08b_diagnostics.ipynb #501693a7
 @lru_cache(maxsize=32)
 def band_reference(
     n,  # simulations
     draws,  # L
-    repeats=2000,
+    repeats=2000,  # simulated curves
 ) -> np.ndarray:  # (repeats,) sorted
     "How extreme the most extreme point of a curve is, when ranks are uniform: smallest two-sided pointwise p-value."
     rng = np.random.default_rng(0)
@@ -305,7 +305,7 @@ def band_reference(
 
 def most_extreme(
     below,  # (L,) number of ranks smaller than 1 … L
-    n,
+    n,  # simulations
 ) -> float:
     "Smallest two-sided pointwise p-value of a curve of counts."
     z = np.arange(1, len(below) + 1) / (len(below) + 1)
@@ -315,7 +315,7 @@ def most_extreme(
 def rank_band(
     n,  # simulations
     draws,  # L
-    level=0.95,
+    level=0.95,  # probability that a whole curve of uniform ranks stays inside
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # z, lower and upper limits (L,) of the share below
     "Simultaneous band of the distribution of ranks (Säilynoja et al. 2022)."
     z = np.arange(1, draws + 1) / (draws + 1)
@@ -344,12 +344,12 @@ def joint_p(
     p = np.asarray(p, float)
     return float(min(np.nanmin(p) * np.isfinite(p).sum(), 1))
 
-# %% ../nbs/08b_diagnostics.ipynb #3e0809fd
+# %% ../nbs/08b_diagnostics.ipynb #5052be26
 def plot_ranks(
     found,  # Calibration
     names=None,  # quantities; default: all
     ax=None,
-    level=0.95,
+    level=0.95,  # of the band, see `rank_band`
     label=True,  # name those that leave the band
 ):  # the axes
     "Distribution of ranks minus the uniform one, all quantities in one plot, with the simultaneous band."
@@ -364,11 +364,11 @@ def plot_ranks(
         bold = {"lw": 1.4, "color": next(colours), "label": name if label else None} if out else {}
         ax.step(z, share - z, where="post", **{"lw": 0.6, "color": "C0"} | bold)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=7)
+        ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     ax.set(xlabel="rank / (draws + 1)", ylabel="excess", xlim=(0, 1))
     return ax
 
-# %% ../nbs/08b_diagnostics.ipynb #75026cab
+# %% ../nbs/08b_diagnostics.ipynb #e63d1d51
 class JointTest(NamedTuple):
     "Result of Geweke's joint test."
 
@@ -379,11 +379,11 @@ class JointTest(NamedTuple):
 
 def successive_draws(
     model,  # sampler
-    quantities,
-    n_steps,
+    quantities,  # function (model, state) -> dict of numbers
+    n_steps,  # iterations of the sampler
     rng,
-    draw_prior,
-    draw_data,
+    draw_prior,  # function (model, rng) -> state
+    draw_data,  # function (model, state, rng), new data go into the model
 ) -> list:  # n_steps dictionaries
     "One chain of the alternating simulator; quantities are taken after the step, before the new data."
     state, rows = draw_prior(model, rng), []
@@ -394,11 +394,11 @@ def successive_draws(
         draw_data(model, state, rng)
     return rows
 
-# %% ../nbs/08b_diagnostics.ipynb #40d59b05
+# %% ../nbs/08b_diagnostics.ipynb #19120d10
 def geweke_joint_test(
     model,  # sampler; its data are replaced
     quantities=gibbs_quantities,  # function (model, state) -> dict of numbers
-    n_chains=100,
+    n_chains=100,  # chains of the successive simulator
     n_steps=60,  # of each chain
     n_marginal=2000,  # independent draws
     seed=0,
@@ -426,7 +426,7 @@ def geweke_joint_test(
 def compare_moments(
     marginal,  # (draws, quantities)
     successive,  # (chains × steps, quantities)
-    n_chains,
+    n_chains,  # chains among the rows of `successive`, one after the other
     moment,  # name
 ) -> pd.DataFrame:
     "z scores of the difference of means, and p-values from a t distribution."
@@ -437,7 +437,7 @@ def compare_moments(
     table["p"] = 2 * stats.t.sf(table["z"].abs(), n_chains - 1)
     return table.set_index(pd.MultiIndex.from_product([table.index, [moment]], names=["quantity", "moment"]))
 
-# %% ../nbs/08b_diagnostics.ipynb #9bd945c6
+# %% ../nbs/08b_diagnostics.ipynb #5aeb373d
 def plot_joint_test(
     tests,  # name -> JointTest, or a single one
     ax=None,
@@ -451,5 +451,5 @@ def plot_joint_test(
     ax.axline((0, 0), slope=1, color="k", lw=0.8)
     ax.set(xlabel="normal quantile", ylabel="z, successive minus marginal")
     if isinstance(tests, dict):
-        ax.legend(fontsize=6, loc="lower right")
+        ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return ax
