@@ -10,7 +10,7 @@ __all__ = ['genotype_rows', 'covariate_design', 'line_ids', 'record_weights', 'c
            'window_labels', 'window_statistics', 'plot_windows', 'mills', 'laplace_mean', 'ice', 'FBayesB',
            'fbayesb_html', 'fit_fbayesb', 'endelman_lasso']
 
-# %% ../nbs/09_bayes_alphabet.ipynb #71d13425
+# %% ../nbs/09_bayes_alphabet.ipynb #430a8f91
 import math
 import time
 import warnings
@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from numba import njit
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -32,9 +32,10 @@ from .kernels import cross_product, marker_blocks
 from .kin_blup import design_columns
 from gp_literate.mixed_model import (
     RRBLUP,
-    same_ids,
+    PhenotypeRegressor,
     as_table,
     check_coding,
+    same_ids,
     summary_html,
     training_data,
     weighed_records,
@@ -125,8 +126,8 @@ def residual_variance_prior(
     check_positive(residual=given)
     return residual_prior(DataScale(0, 0.0, float(np.var(y[weight > 0], ddof=1))), given, r2)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #67ca3350
-class BayesianRegression(RegressorMixin, BaseEstimator):
+# %% ../nbs/09_bayes_alphabet.ipynb #a8a40263
+class BayesianRegression(PhenotypeRegressor, BaseEstimator):
     "Base of the sampled estimators: a subclass names its prior in `_prior`."
 
     def fit(
@@ -677,8 +678,8 @@ def ice(
             return iteration + 1
     return -max_iter
 
-# %% ../nbs/09_bayes_alphabet.ipynb #753a345e
-class FBayesB(RegressorMixin, BaseEstimator):
+# %% ../nbs/09_bayes_alphabet.ipynb #278bbb54
+class FBayesB(PhenotypeRegressor, BaseEstimator):
     "fBayesB: posterior means by iterated conditional expectation, without sampling (Meuwissen et al. 2009)."
 
     def __init__(

@@ -7,21 +7,21 @@ __all__ = ['sklearn_penalty', 'Training', 'prepare_training', 'gradients', 'lamb
            'elastic_paths', 'path_predictions', 'cv_table', 'choose_lambdas', 'check_penalty', 'inner_folds',
            'ElasticNet', 'Lasso', 'fit_elastic_net', 'elastic_net_html']
 
-# %% ../nbs/14b_elastic_net.ipynb #adbd7225
+# %% ../nbs/14b_elastic_net.ipynb #e7c59275
 import time
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import enet_path
 from sklearn.model_selection import KFold, check_cv
 from sklearn.utils.validation import check_is_fitted
 
 from .bayes_alphabet import genotype_rows, predict_values, set_parameters
 from .gibbs import describe_columns
-from .mixed_model import one_thread, summary_html, training_data
+from .mixed_model import PhenotypeRegressor, one_thread, summary_html, training_data
 from .pocre import marker_products, read_rows
 
 # %% ../nbs/14b_elastic_net.ipynb #f38d9e87
@@ -281,8 +281,8 @@ def inner_folds(
         )
     return folds
 
-# %% ../nbs/14b_elastic_net.ipynb #ccbf145e
-class ElasticNet(RegressorMixin, BaseEstimator):
+# %% ../nbs/14b_elastic_net.ipynb #0a1c3b73
+class ElasticNet(PhenotypeRegressor, BaseEstimator):
     "Elastic net in glmnet's terms (Zou & Hastie 2005; Friedman et al. 2010)."
 
     def __init__(

@@ -9,7 +9,7 @@ __all__ = ['Scales', 'trait_scales', 'weighted_effects', 'marker_products', 'mar
            'trait_data', 'mode_covariances', 'MAPMultiTraitBayesianLasso', 'fit_mode', 'learn_mode', 'predict_mode',
            'mode_html', 'plot_trace']
 
-# %% ../nbs/12a_map_mbl.ipynb #de85de3f
+# %% ../nbs/12a_map_mbl.ipynb #1318bc59
 import time
 import warnings
 from contextlib import nullcontext
@@ -18,12 +18,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.base import BaseEstimator, MultiOutputMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .kernels import cross_product, marker_blocks
 from gp_literate.mixed_model import (
+    PhenotypeRegressor,
     as_table,
     back_to_markers,
     check_coding,
@@ -403,8 +404,8 @@ def mode_covariances(
         raise ValueError(names) from None
     return tuple(pd.DataFrame(part, traits, traits) for part in pair)
 
-# %% ../nbs/12a_map_mbl.ipynb #0276edba
-class MAPMultiTraitBayesianLasso(MultiOutputMixin, RegressorMixin, BaseEstimator):
+# %% ../nbs/12a_map_mbl.ipynb #bf05b556
+class MAPMultiTraitBayesianLasso(MultiOutputMixin, PhenotypeRegressor, BaseEstimator):
     "Posterior mode of the multiple-trait Bayesian LASSO (Gianola & Fernando 2020, Appendix E)."
 
     def __init__(

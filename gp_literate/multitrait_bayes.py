@@ -8,7 +8,7 @@ __all__ = ['trait_classes', 'class_coordinates', 'class_evidence', 'draw_trait_c
            'kept_by_default', 'judge_traits', 'learn_traits', 'interval', 'trait_correlations', 'trait_heritabilities',
            'predict_sampled', 'sampled_values', 'sampled_html', 'BayesianMultiTraitGBLUP', 'MultiTraitBayesCPi']
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #ce4b92a5
+# %% ../nbs/11b_multitrait_bayes.ipynb #c22398f9
 import itertools
 import time
 import warnings
@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 from numba import njit
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.base import BaseEstimator, MultiOutputMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -28,7 +28,7 @@ from .diagnostics import warn_unconverged
 from .eigenbasis import flat_draws
 from .gibbs import ORDER, four_dots, four_rows, subtract_changes, total
 from .kernels import marker_blocks
-from .mixed_model import as_table, check_coding, same_ids
+from .mixed_model import PhenotypeRegressor, as_table, check_coding, same_ids
 from gp_literate.multitrait import (
     InverseWishart,
     MultiTraitModel,
@@ -299,8 +299,8 @@ class ClassTerm(TraitTerm):
         names = ["".join(map(str, bits)) for bits in trait_classes(self.T)]
         return axes | {"included": ("marker", "trait"), "class_weight": ("class",)}, labels | {"class": np.array(names)}
 
-# %% ../nbs/11b_multitrait_bayes.ipynb #ebaba657
-class BayesianTraits(MultiOutputMixin, RegressorMixin, BaseEstimator):
+# %% ../nbs/11b_multitrait_bayes.ipynb #8f759f33
+class BayesianTraits(MultiOutputMixin, PhenotypeRegressor, BaseEstimator):
     "Base of the sampled multi-trait estimators: a subclass names its prior in `_prior`."
 
     def fit(

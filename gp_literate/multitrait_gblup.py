@@ -7,18 +7,19 @@ __all__ = ['COMPONENTS', 'error_covariance', 'MarkerScale', 'marker_scale', 'mah
            'fit_components', 'MultiTraitGBLUP', 'trait_table', 'fit_traits', 'predict_traits', 'traits_summary',
            'traits_html']
 
-# %% ../nbs/11a1_multitrait_gblup.ipynb #a6543e83
+# %% ../nbs/11a1_multitrait_gblup.ipynb #21276fe9
 import time
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.base import BaseEstimator, MultiOutputMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-# %% ../nbs/11a1_multitrait_gblup.ipynb #2ca401d5
+# %% ../nbs/11a1_multitrait_gblup.ipynb #a6dbce08
 from .kernels import cross_product, marker_blocks
 from gp_literate.mixed_model import (
+    PhenotypeRegressor,
     additive_scale,
     as_table,
     check_coding,
@@ -159,8 +160,8 @@ def fit_components(
         return multitrait_blup(Y, K, *components, weights=weights)
     raise ValueError(f"components={components!r} is not known: give one of {sorted(COMPONENTS)}, or (G0, R0)")
 
-# %% ../nbs/11a1_multitrait_gblup.ipynb #3ee723f2
-class MultiTraitGBLUP(MultiOutputMixin, RegressorMixin, BaseEstimator):
+# %% ../nbs/11a1_multitrait_gblup.ipynb #9c24c1e3
+class MultiTraitGBLUP(MultiOutputMixin, PhenotypeRegressor, BaseEstimator):
     "Multi-trait genomic BLUP (Gianola & Fernando 2020): `coef_` (p, T) are the marker effects, for X as given."
 
     def __init__(

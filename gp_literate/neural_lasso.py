@@ -9,7 +9,7 @@ __all__ = ['PROTOCOLS', 'TOGETHER', 'Task', 'is_called', 'choose_passes', 'Proto
            'NeuralLasso', 'chosen_penalty', 'learn', 'history_table', 'effect_table', 'fit_summary', 'fit_many',
            'search_many', 'check_task', 'save_model', 'load_model']
 
-# %% ../nbs/15_neural_lasso.ipynb #d57a284e
+# %% ../nbs/15_neural_lasso.ipynb #9b859f68
 import sys
 import time
 import warnings
@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .mixed_model import as_table, refuse_nan, summary_html, training_data
+from .mixed_model import PhenotypeRegressor, as_table, refuse_nan, summary_html, training_data
 from .neural_passes import BytePasses, CarrierPasses, table_values
 from .neural_training import Job, KerasPasses, device_name, learning_rates, proximal, step_sizes, train
 from gp_literate.neural_window import (
@@ -382,8 +382,8 @@ def fit_window(
     learn(model, X, task, train_tasks(X, [task], model)[0], getattr(y, "name", None))
     model.fit_seconds_ = time.perf_counter() - begin
 
-# %% ../nbs/15_neural_lasso.ipynb #7966d9b3
-class WindowRegression(RegressorMixin, BaseEstimator):
+# %% ../nbs/15_neural_lasso.ipynb #e2e77665
+class WindowRegression(PhenotypeRegressor, BaseEstimator):
     "What NeuralLasso does; its settings stand below."
 
     coding = None  # any numbers pass here; `dosages` decides

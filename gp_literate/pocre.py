@@ -10,7 +10,7 @@ __all__ = ['THRESHOLDS', 'STOPS', 'soft', 'scad', 'mcp', 'weight_noise', 'fisher
            'pocre_markers', 'training_rows', 'check_settings', 'stop_note', 'warn_here', 'warn_of_stop',
            'TraitRegression', 'POCRE', 'learn', 'spread', 'predict_traits', 'pocre_summary']
 
-# %% ../nbs/14_pocre.ipynb #5225123a
+# %% ../nbs/14_pocre.ipynb #dd444818
 import time
 import warnings
 from typing import NamedTuple
@@ -20,12 +20,12 @@ import pandas as pd
 from joblib import Parallel, delayed
 from numba import njit
 from scipy import stats
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .ebayes_threshold import ebayes_threshold, noise_sd
 from .kernels import marker_blocks
-from .mixed_model import as_table, check_coding, refuse_nan, same_ids, summary_html
+from .mixed_model import PhenotypeRegressor, as_table, check_coding, refuse_nan, same_ids, summary_html
 
 # %% ../nbs/14_pocre.ipynb #eb9b227a
 def soft(
@@ -541,8 +541,8 @@ def warn_of_stop(
     if not trial.n_components or trial.stop == "max_markers":
         warn_here(f"POCRE at λ = {trial.lam:g}: {stop_note(trial)}")
 
-# %% ../nbs/14_pocre.ipynb #b854baac
-class TraitRegression(RegressorMixin, BaseEstimator):
+# %% ../nbs/14_pocre.ipynb #48f091f9
+class TraitRegression(PhenotypeRegressor, BaseEstimator):
     "What estimators with `coef_` (p,) or (p, T) and `intercept_` share."
 
     def predict(
@@ -599,7 +599,7 @@ class POCRE(TraitRegression):
         "What the fit found, one line each (Series)."
         return pocre_summary(self)
 
-# %% ../nbs/14_pocre.ipynb #c0ed6694
+# %% ../nbs/14_pocre.ipynb #db163697
 def learn(
     model,  # the estimator, changed
     trial,  # finished Trial
@@ -609,8 +609,9 @@ def learn(
     p, one = model.n_features_in_, np.asarray(y).ndim == 1
     effects, intercept = trial_coefficients(trial)
     variance, explained = residual_variance(trial), 1 - residual_sums(trial) / np.where(trial.total > 0, trial.total, 1)
-    model.coef_, model.weights_, model.loadings_ = spread(effects, trial, p), *(
-        spread(part, trial, p) for part in trial_loadings(trial)
+    model.coef_, model.weights_, model.loadings_ = (
+        spread(effects, trial, p),
+        *(spread(part, trial, p) for part in trial_loadings(trial)),
     )
     if one:
         model.coef_ = model.coef_[:, 0]

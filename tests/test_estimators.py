@@ -19,12 +19,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from gp_literate.bayes_alphabet import BRR, FBayesB
 from gp_literate.elastic_net import ElasticNet, Lasso
 from gp_literate.kernels import a_mat, rr_kernel
 from gp_literate.mixed_model import GBLUP, RRBLUP, KernelBLUP, call_kernel, mixed_solve, observed_score
 from gp_literate.multitrait_bayes import BayesianMultiTraitGBLUP, MultiTraitBayesCPi
 from gp_literate.multitrait_gblup import MultiTraitGBLUP
 from gp_literate.neural_lasso import NeuralLasso
+from gp_literate.pocre import POCRE
 from gp_literate.simulation import simulate_population
 
 SHORT_CHAINS = {"n_chains": 1, "tune": 50, "draws": 100, "random_state": 0}
@@ -447,7 +449,12 @@ def test_own_variance_is_for_precomputed_kernels_and_checked(population):
     pd.testing.assert_series_equal(a, b)
 
 
-@pytest.mark.parametrize("model", [RRBLUP(), GBLUP(), KernelBLUP(theta=0.5)], ids=str)
+SCORED = [RRBLUP(), GBLUP(), KernelBLUP(theta=0.5), BRR(n_chains=1, tune=50, draws=100, random_state=1)]
+SCORED += [FBayesB(), POCRE(0.5), ElasticNet()]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("model", SCORED, ids=str)
 def test_scores_leave_out_missing_records(model, population):
     X, y = population
     gaps = y.where(np.arange(160) % 3 > 0)
@@ -470,6 +477,15 @@ def test_scores_of_several_traits_are_averaged():
     y, predicted = np.array([[1.0, 2], [2, np.nan], [3, 5], [np.nan, 4]]), np.array([[1.0, 1], [2, 9], [2, 5], [0, 4]])
     each = r2_score([1, 2, 3], [1, 2, 2]), r2_score([2, 5, 4], [1, 5, 4])
     np.testing.assert_allclose(observed_score(y, predicted), np.mean(each))
+
+
+def test_scores_of_a_multi_trait_fit(population):
+    X, y = population
+    Y = pd.DataFrame({"a": y.where(np.arange(160) % 3 > 0), "b": y + np.arange(160) % 5})
+    fit = MultiTraitGBLUP().fit(X, Y)
+    found = fit.predict(X)
+    each = [r2_score(Y[t].dropna(), found.loc[Y[t].notna(), t]) for t in Y]
+    np.testing.assert_allclose(fit.score(X, Y), np.mean(each))
 
 
 # --- degenerate cases ----------------------------------------------------------------------------------------------
