@@ -2166,6 +2166,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/nbs', 'doc_host': '', 'git
                                    'gp_literate.pocre.learn': ('pocre.html#learn', 'gp_literate/pocre.py'),
                                    'gp_literate.pocre.marker_products': ('pocre.html#marker_products', 'gp_literate/pocre.py'),
                                    'gp_literate.pocre.mcp': ('pocre.html#mcp', 'gp_literate/pocre.py'),
+                                   'gp_literate.pocre.merged': ('pocre.html#merged', 'gp_literate/pocre.py'),
                                    'gp_literate.pocre.pocre_markers': ('pocre.html#pocre_markers', 'gp_literate/pocre.py'),
                                    'gp_literate.pocre.pocre_summary': ('pocre.html#pocre_summary', 'gp_literate/pocre.py'),
                                    'gp_literate.pocre.predict_traits': ('pocre.html#predict_traits', 'gp_literate/pocre.py'),

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['THRESHOLDS', 'STOPS', 'soft', 'scad', 'mcp', 'weight_noise', 'fisher_z', 'threshold_weights', 'genotype_rows_of',
-           'is_stored', 'read_rows', 'row_products', 'marker_products', 'Sparse', 'add_rows', 'combine_rows',
+           'is_stored', 'read_rows', 'row_products', 'marker_products', 'Sparse', 'add_rows', 'merged', 'combine_rows',
            'leading_direction', 'Trial', 'propose', 'add_component', 'products_of', 'grow', 'trial_loadings',
            'trial_coefficients', 'residual_sums', 'component_table', 'residual_variance', 'trait_values',
            'pocre_markers', 'training_rows', 'check_settings', 'stop_note', 'warn_here', 'warn_of_stop',
@@ -163,7 +163,7 @@ def marker_products(
             out[:, s] = R @ B.astype(np.float64).T
     return out
 
-# %% ../nbs/14_pocre.ipynb #8c8d5522
+# %% ../nbs/14_pocre.ipynb #8e44f6e9
 class Sparse(NamedTuple):
     "A vector that is mostly zero."
 
@@ -194,20 +194,33 @@ def add_rows(
             T[target[k], i] += weight[k] * B[row[k], i]
 
 
+def merged(
+    positions,  # arrays of positions
+) -> np.ndarray:
+    "Positions that occur in any of them, increasing."
+    found = np.zeros(1 + max((at.max() for at in positions if len(at)), default=-1), bool)
+    for at in positions:
+        found[at] = True
+    return np.flatnonzero(found)
+
+
 def combine_rows(
     rows,  # (p, n) markers
     directions,  # m Sparse vectors
     block=512,  # markers at a time
 ) -> np.ndarray:  # (m, n)
     "X ω for each direction ω, reading only the markers in use."
-    T = np.zeros((len(directions), rows.shape[1]))
-    used, row = np.unique(np.concatenate([d.at for d in directions]), return_inverse=True)
-    target = np.repeat(np.arange(len(directions)), [len(d.at) for d in directions])
-    order = np.argsort(row, kind="stable")
-    row, target, weight = row[order], target[order], np.concatenate([d.value for d in directions])[order]
+    T, used = np.zeros((len(directions), rows.shape[1])), merged([d.at for d in directions])
     for s in marker_blocks(len(used), block):
-        a, b = np.searchsorted(row, [s.start, s.stop])
-        add_rows(read_rows(rows, used[s]), row[a:b] - s.start, target[a:b], weight[a:b], T)
+        B, W = read_rows(rows, used[s]), np.zeros((len(directions), s.stop - s.start))
+        for d, w in zip(directions, W, strict=True):
+            a, b = np.searchsorted(d.at, [used[s.start], used[s.stop - 1] + 1])
+            w[np.searchsorted(used[s], d.at[a:b])] = d.value[a:b]
+        row, target = np.nonzero(W.T)
+        if len(row) > max(4 * len(B), W.size / 8):
+            T += W @ B.astype(np.float64)
+        else:
+            add_rows(B, row, target, W[target, row], T)
     return T
 
 # %% ../nbs/14_pocre.ipynb #4dd60c35
@@ -264,7 +277,7 @@ class Trial:
         "Components found so far."
         return len(self.scores)
 
-# %% ../nbs/14_pocre.ipynb #adfa699d
+# %% ../nbs/14_pocre.ipynb #b1bcef1c
 STOPS = {
     "nothing": "no further marker passes the threshold",
     "max_markers": "the next component would use more than max_markers markers: not sparse, λ is too small",
@@ -290,7 +303,7 @@ def propose(
     if not len(w.at):
         trial.stop = "nothing"
         return None
-    used = np.union1d(trial.markers, w.at)
+    used = merged([trial.markers, w.at])
     if trial.threshold is not None and len(used) > trial.max_markers:
         trial.stop = "max_markers"
         return None

@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from gp_literate.pocre import (
     POCRE,
     THRESHOLDS,
+    Sparse,
     Trial,
     combine_rows,
     component_table,
@@ -446,6 +447,17 @@ def test_sums_of_trials():
     T = combine_rows(G, directions, block=100)
     np.testing.assert_allclose(T, [d.dense(1500) @ G for d in directions], atol=1e-10)
     assert len(directions) and all(trial_loadings(f)[0].shape[1] == f.n_components for f in fits)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.9])
+def test_sums_of_sparse_and_full_directions(share):
+    "By rows or by a matrix product, whichever is quicker: the same; an empty direction among them."
+    rng = np.random.default_rng(1)
+    G = rng.integers(0, 3, (700, 30)).astype(np.int8)
+    W = rng.standard_normal((12, 700)) * (rng.random((12, 700)) < share)
+    W[5] = 0
+    directions = [Sparse(np.flatnonzero(w), w[w != 0]) for w in W]
+    np.testing.assert_allclose(combine_rows(G, directions, block=100), W @ G, atol=1e-10)
 
 
 def test_no_copy_of_the_genotypes():
