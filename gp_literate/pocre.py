@@ -163,7 +163,7 @@ def marker_products(
             out[:, s] = R @ B.astype(np.float64).T
     return out
 
-# %% ../nbs/14_pocre.ipynb #8e44f6e9
+# %% ../nbs/14_pocre.ipynb #b0e0f6a2
 class Sparse(NamedTuple):
     "A vector that is mostly zero."
 
@@ -193,7 +193,7 @@ def add_rows(
         for i in range(B.shape[1]):
             T[target[k], i] += weight[k] * B[row[k], i]
 
-
+# %% ../nbs/14_pocre.ipynb #2a83461e
 def merged(
     positions,  # arrays of positions
 ) -> np.ndarray:
@@ -223,7 +223,7 @@ def combine_rows(
             add_rows(B, row, target, W[target, row], T)
     return T
 
-# %% ../nbs/14_pocre.ipynb #4dd60c35
+# %% ../nbs/14_pocre.ipynb #c452aae1
 def leading_direction(
     M,  # (T, p) products of the residuals with the markers
     lam,  # λ
@@ -247,7 +247,7 @@ def leading_direction(
     at = np.flatnonzero(w)
     return Sparse(at, w[at] / (np.linalg.norm(w[at]) or 1.0)), rounds
 
-# %% ../nbs/14_pocre.ipynb #ef389e2a
+# %% ../nbs/14_pocre.ipynb #f092978f
 class Trial:
     "One fit on its way: training lines, λ, threshold; its residuals and its components so far."
 
@@ -277,7 +277,7 @@ class Trial:
         "Components found so far."
         return len(self.scores)
 
-# %% ../nbs/14_pocre.ipynb #b1bcef1c
+# %% ../nbs/14_pocre.ipynb #64bcefbf
 STOPS = {
     "nothing": "no further marker passes the threshold",
     "max_markers": "the next component would use more than max_markers markers: not sparse, λ is too small",
@@ -310,7 +310,7 @@ def propose(
     trial.markers = used
     return w
 
-# %% ../nbs/14_pocre.ipynb #a552f47b
+# %% ../nbs/14_pocre.ipynb #1d7c9a9a
 def add_component(
     trial,  # Trial, changed
     w,  # Sparse direction ω
@@ -341,7 +341,7 @@ def add_component(
     if trial.n_components >= trial.max_components:
         trial.stop = "max_components"
 
-# %% ../nbs/14_pocre.ipynb #995f4e1c
+# %% ../nbs/14_pocre.ipynb #65f96b61
 def products_of(
     rows,  # (p, n) markers
     trials,  # list of Trial
@@ -378,7 +378,7 @@ def grow(
         active = [t for t in active if not t.stop]
     return trials
 
-# %% ../nbs/14_pocre.ipynb #171d9437
+# %% ../nbs/14_pocre.ipynb #1e90690a
 def trial_loadings(
     trial,  # Trial
 ) -> tuple[np.ndarray, np.ndarray]:  # (markers in use, K) weights, (markers in use, K) loadings
@@ -400,7 +400,7 @@ def trial_coefficients(
     slopes = np.array(trial.trait_loadings)
     return trial_loadings(trial)[1] @ slopes, trial.mean - np.array(trial.centres) @ slopes
 
-# %% ../nbs/14_pocre.ipynb #326d9009
+# %% ../nbs/14_pocre.ipynb #a7c0b3cf
 def residual_sums(
     trial,  # Trial
 ) -> np.ndarray:  # (T,)
@@ -434,7 +434,7 @@ def residual_variance(
     df = trial.train.sum() - trial.n_components - 1
     return residual_sums(trial) / df if df > 0 else np.full(len(trial.total), np.nan)
 
-# %% ../nbs/14_pocre.ipynb #bd4648c3
+# %% ../nbs/14_pocre.ipynb #8a645573
 def trait_values(
     model,  # the estimator
     y,  # (n,) or (n, T), NaN = not phenotyped
@@ -471,7 +471,7 @@ class _Across:
         lines, markers = key
         return np.asarray(self.rows[markers, lines]).T
 
-# %% ../nbs/14_pocre.ipynb #be3aa82b
+# %% ../nbs/14_pocre.ipynb #d7484ea8
 def pocre_markers(
     model,  # the estimator
     X,  # (n, p) markers, array or table; or a Zarr array (p, n)
@@ -510,7 +510,7 @@ def training_rows(
         )
     return rows, Y, train
 
-# %% ../nbs/14_pocre.ipynb #62e98d24
+# %% ../nbs/14_pocre.ipynb #69d56cf5
 def check_settings(
     model,  # the estimator
     lambdas,  # values of λ
@@ -554,7 +554,7 @@ def warn_of_stop(
     if not trial.n_components or trial.stop == "max_markers":
         warn_here(f"POCRE at λ = {trial.lam:g}: {stop_note(trial)}")
 
-# %% ../nbs/14_pocre.ipynb #48f091f9
+# %% ../nbs/14_pocre.ipynb #0ccd1d5c
 class TraitRegression(PhenotypeRegressor, BaseEstimator):
     "What estimators with `coef_` (p,) or (p, T) and `intercept_` share."
 
@@ -576,7 +576,7 @@ class TraitRegression(PhenotypeRegressor, BaseEstimator):
             return super()._html_repr()
         return f"<pre>{self}</pre>{summary_html(self.summary_())}"
 
-# %% ../nbs/14_pocre.ipynb #23aa896d
+# %% ../nbs/14_pocre.ipynb #05d3a8a7
 class POCRE(TraitRegression):
     "Penalised orthogonal-components regression (Zhang et al. 2009; Pungpapong et al. 2012), one trait or several."
 
@@ -612,7 +612,7 @@ class POCRE(TraitRegression):
         "What the fit found, one line each (Series)."
         return pocre_summary(self)
 
-# %% ../nbs/14_pocre.ipynb #db163697
+# %% ../nbs/14_pocre.ipynb #ad2c8a65
 def learn(
     model,  # the estimator, changed
     trial,  # finished Trial
@@ -651,7 +651,7 @@ def spread(
     out[trial.markers] = values
     return out
 
-# %% ../nbs/14_pocre.ipynb #5faf1e9b
+# %% ../nbs/14_pocre.ipynb #057c1651
 def predict_traits(
     model,  # fitted, with coef_ and intercept_
     X,  # (k, p) markers, array or table; or a Zarr array (p, k)
