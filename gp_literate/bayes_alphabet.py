@@ -64,7 +64,7 @@ def genotype_rows(
     fits = whole and X.min() >= -128 and X.max() <= 127
     return np.ascontiguousarray(X.T, dtype=np.int8 if fits else np.float32)
 
-# %% ../nbs/09_bayes_alphabet.ipynb #8003bc9b
+# %% ../nbs/09_bayes_alphabet.ipynb #78500eec
 def covariate_design(
     fixed,  # (n, q) covariates; columns of text are factors; DataFrame, Series, array, or None
     y,  # (n,) phenotypes as given, for their ids
@@ -79,6 +79,8 @@ def covariate_design(
     if len(table) != n:
         raise ValueError(f"fixed must have one row for each of the {n} lines, got {len(table)}")
     table = table.infer_objects().rename(columns=str)
+    if holes := [c for c in table if table[c].isna().any()]:
+        raise ValueError(f"fixed has missing values in {holes}: every line needs its covariates, phenotyped or not")
     factors = [c for c in table if not is_numeric_dtype(table[c]) or is_bool_dtype(table[c])]
     X = design_columns(table, factors, [c for c in table if c not in factors])
     X.iloc[:, 1:] -= X.iloc[:, 1:][used].mean()
@@ -93,12 +95,12 @@ def line_ids(
     X = as_table(X)
     return (y if isinstance(y, pd.Series) else X).index if isinstance(X, pd.DataFrame) else None
 
-# %% ../nbs/09_bayes_alphabet.ipynb #fe3cf649
+# %% ../nbs/09_bayes_alphabet.ipynb #7957ad67
 def record_weights(
     y,  # (n,) phenotypes, NaN = missing
     sample_weight,  # None; or (n,) weights
 ) -> tuple[np.ndarray, np.ndarray]:  # mask of the records in use, (n,) weights with 0 for the others
-    "Weights of all lines; ValueError for weights that are none."
+    "Weights of all lines; ValueError for weights that are not finite or below zero."
     seen, root = weighed_records(y, sample_weight, "sample_weight")
     weight = np.zeros(len(y))
     weight[seen] = 1.0 if root is None else root**2

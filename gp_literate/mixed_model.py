@@ -579,13 +579,13 @@ def mixed_solve(
         fit.Vu, fit.Ve, fit.beta, name(C @ fit.dual), beta_se, name(u_se), fit.LL, fit.lambda_, method, fit.bound
     )
 
-# %% ../nbs/04_mixed_model.ipynb #e308f722
+# %% ../nbs/04_mixed_model.ipynb #0d3ca781
 def weighed_records(
     y,  # (n,) phenotypes, NaN = not observed
     weights,  # None; or one or (n,) numbers >= 0, may be NaN where y is
     name="weights",  # how to call them in messages
 ) -> tuple[np.ndarray, np.ndarray | None]:  # (n,) mask of the records in the fit, square roots of their weights
-    "The records that enter a fit: observed, with a weight above zero; ValueError for weights that are none."
+    "The records in a fit: observed, weight above zero; ValueError for weights below zero or not finite."
     seen = ~np.isnan(y)
     if weights is None:
         return seen, None
